@@ -1,0 +1,46 @@
+"""Every exception of the package.
+
+    ExpoGatewayError
+    ├── RequestRefused     the caller's fault: the whole request is answered with `errors`
+    ├── StoreUnavailable   ours: the store can't read or write now; nothing was accepted, try again
+    └── SettingsError      the operator's: a setting is wrong; its message names it
+
+A bad message, a dead device or a provider's refusal is no exception: it is a ticket, a receipt or an outcome.
+"""
+
+from collections.abc import Mapping
+
+
+class ExpoGatewayError(Exception):
+    """Anything that this package raises on purpose."""
+
+
+class RequestRefused(ExpoGatewayError):
+    """The whole request is refused; nothing of it was accepted.
+
+    `code`, `message` and `details` are Expo's words for it, `status` the HTTP status of the answer.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        status: int = 400,
+        details: Mapping[str, object] | None = None,
+        is_transient: bool = False,
+    ) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.status = status
+        self.details = details
+        self.is_transient = is_transient
+
+
+class StoreUnavailable(ExpoGatewayError):
+    """The store can't be read or written now: full disk, lock, corrupt file. Nothing unacknowledged was stored."""
+
+
+class SettingsError(ExpoGatewayError):
+    """A setting is missing or wrong. The message names the setting, what was got and what was wanted."""
