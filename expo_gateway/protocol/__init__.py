@@ -1,0 +1,1 @@
+"""What is on the wire, and what we call it: pure, no IO, no clock, no dice."""
