@@ -1,0 +1,1 @@
+"""Send later: claim, send, retry, finish, drain."""

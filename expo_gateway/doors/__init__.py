@@ -1,0 +1,1 @@
+"""Every HTTP entrance. A door translates somebody's protocol to batches, and outcomes back."""

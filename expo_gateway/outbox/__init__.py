@@ -1,0 +1,1 @@
+"""What we owe: batches, leases, receipts."""

@@ -1,0 +1,48 @@
+"""The registry: who can be reached. Projects and their devices, by push token."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from expo_gateway.protocol.device import Device, Project, Registration
+
+
+class Registry(Protocol):
+    """All methods raise StoreUnavailable when the store can't do it now; then nothing of the call was written."""
+
+    async def devices(self, push_tokens: Sequence[str]) -> Mapping[str, Device]:
+        """The devices of these push tokens; unknown ones are left out. One look-up, however many tokens."""
+        ...
+
+    async def enrol(self, devices: Sequence[Device]) -> Mapping[str, Device]:
+        """Add virtual devices. A push token that is there already stays as it is. Returns what is stored now."""
+        ...
+
+    async def register(self, registration: Registration, *, push_token: str, now: float) -> Device:
+        """Add or refresh the device of (device_id, app_id, project) and return it.
+
+        A device that is known keeps its push token, and takes the new device token, platform and environment, and is
+        alive again; else it gets `push_token`.
+        """
+        ...
+
+    async def update_device_token(
+        self, *, device_id: str, app_id: str, device_token: str, platform: str, sandbox: bool, now: float
+    ) -> int:
+        """A rotated device token, for every project in which the device holds a push token. Returns how many do."""
+        ...
+
+    async def mark_gone(self, push_token: str, *, device_token: str, gone_at: float) -> bool:
+        """The provider calls the device token dead since `gone_at`.
+
+        Nothing happens, and False is returned, when the device holds another device token by now or was registered
+        after that instant.
+        """
+        ...
+
+    async def projects(self) -> Sequence[Project]: ...
+
+    async def project(self, *, project_id: str) -> Project | None: ...
+
+    async def add_project(self, project: Project) -> Project:
+        """Add a project; one that is there (by id or by full name) stays as it is and is returned."""
+        ...
