@@ -1,0 +1,95 @@
+"""Writes outcomes to the outbox in groups: what came while one write was under way goes with the next."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from expo_gateway.errors import StoreUnavailable
+from expo_gateway.outbox.base import Claim, Outbox, Pending, Progress
+
+log = logging.getLogger(__name__)
+
+# Our choice: a crash repeats at most the deliveries of so long, and a receipt is visible at most so much later.
+GATHER_S = 0.02
+WRITE_AGAIN_S = 1.0
+
+
+class Recorder:
+    """The one writer of outcomes. What it was given it keeps until the store has it, however long the store is away."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._receipts: dict[bytes, dict[int, bytes]] = {}
+        self._claims: dict[bytes, Claim] = {}
+        self._finished: list[tuple[Progress, asyncio.Future[None]]] = []
+        self._news = asyncio.Event()
+        self._urgent = asyncio.Event()
+
+    def receipt(self, claim: Claim, place: int, receipt: bytes) -> None:
+        """A delivery is settled. It is written soon."""
+        self._claims[claim.batch_id] = claim
+        self._receipts.setdefault(claim.batch_id, {})[place] = receipt
+        self._news.set()
+
+    async def release(self, claim: Claim, retries: Sequence[Pending]) -> None:
+        """Give the batch back with its retries. Returns when that and its receipts are written."""
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        receipts = self._receipts.pop(claim.batch_id, {})
+        progress = _progress(claim, receipts=receipts, retries=retries, release=True)
+        self._finished.append((progress, written))
+        self._news.set()
+        self._urgent.set()
+        await written
+
+    async def run(self) -> None:
+        """Write until cancelled. Cancel it only after every claim was released."""
+        while True:
+            await self._news.wait()
+            await self._gather()
+            await self._write()
+
+    async def _gather(self) -> None:
+        """Wait for more to write, but not when somebody waits for it to be written."""
+        try:
+            async with asyncio.timeout(GATHER_S):
+                await self._urgent.wait()
+        except TimeoutError:
+            return
+
+    async def _write(self) -> None:
+        self._news.clear()
+        self._urgent.clear()
+        finished, self._finished = self._finished, []
+        unfinished, self._receipts = self._receipts, {}
+        progress = [item for item, _ in finished]
+        progress += [
+            _progress(self._claims[batch_id], receipts=receipts, retries=(), release=False)
+            for batch_id, receipts in unfinished.items()
+        ]
+        self._claims.clear()
+        await self._write_until_done(progress)
+        for _, written in finished:
+            if not written.done():
+                written.set_result(None)
+
+    async def _write_until_done(self, progress: Sequence[Progress]) -> None:
+        while True:
+            try:
+                return await self._outbox.record(progress)
+            except StoreUnavailable as error:
+                log.error("the outcomes of %d batches wait for the store: %s", len(progress), error)
+                await asyncio.sleep(WRITE_AGAIN_S)
+            except Exception:
+                return await self._write_apart(progress)
+
+    async def _write_apart(self, progress: Sequence[Progress]) -> None:
+        """One of the batches can't be written, whoever's mistake that is; the others must not pay for it."""
+        if len(progress) > 1:
+            for item in progress:
+                await self._write_until_done([item])
+        else:
+            log.exception("outcomes of batch %s were lost; its lease lapses", progress[0].batch_id.hex())
+
+
+def _progress(claim: Claim, *, receipts: dict[int, bytes], retries: Sequence[Pending], release: bool) -> Progress:
+    return Progress(batch_id=claim.batch_id, receipts=receipts, retries=retries, release=release)

@@ -1,0 +1,167 @@
+"""One attempt of one delivery: build the request, hand it to the provider, draw the conclusions.
+
+The conclusions are a receipt or a later attempt for the delivery itself, and whatever the outcome means for others:
+a dead device goes to the registry, a project pauses, a credential's breaker opens.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+from expo_gateway.dispatcher.decision import Again, Final, decide, lapsed, window
+from expo_gateway.dispatcher.holds import Holds, Key, Pause
+from expo_gateway.errors import StoreUnavailable
+from expo_gateway.protocol.apns import ApnsRequest, build_apns_request
+from expo_gateway.protocol.device import Device, Platform, Project
+from expo_gateway.protocol.fcm import FcmRequest, build_fcm_request
+from expo_gateway.protocol.message import PushMessage
+from expo_gateway.protocol.push_token import redacted
+from expo_gateway.protocol.receipt import expo_error
+from expo_gateway.providers.base import Accepted, Outcome, Provider, Rejected, Scope
+from expo_gateway.registry.base import Registry
+
+log = logging.getLogger(__name__)
+
+# Our choice: what one credential may have in flight, well under what APNs and FCM take from one sender.
+MAX_IN_FLIGHT = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectProviders:
+    """What a project is sent through. None: it has no credentials for that platform."""
+
+    apns: Provider[ApnsRequest] | None
+    fcm: Provider[FcmRequest] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One place of a batch, ready to be tried."""
+
+    ticket_id: str
+    message: PushMessage
+    device: Device
+    accepted_at: float
+    attempts: int
+    """How often it was tried so far."""
+
+    @property
+    def key(self) -> Key:
+        return self.device.project.project_id, self.device.platform
+
+
+class Sender:
+    """Tries deliveries. Holds and bounds are per credential, so that one dead provider harms no other."""
+
+    def __init__(
+        self,
+        *,
+        providers: Callable[[Project], ProjectProviders],
+        registry: Registry,
+        holds: Holds,
+        clock: Callable[[], float],
+        jitter: Callable[[], float],
+        retry_budget_s: float,
+        max_in_flight: int = MAX_IN_FLIGHT,
+    ) -> None:
+        self._providers = providers
+        self._registry = registry
+        self._holds = holds
+        self._clock = clock
+        self._jitter = jitter
+        self._retry_budget_s = retry_budget_s
+        self._max_in_flight = max_in_flight
+        self._slots: dict[Key, asyncio.Semaphore] = {}
+
+    async def attempt(self, delivery: Delivery) -> tuple[Final | Again, int]:
+        """Try once, unless something holds it back. Returns what follows, and the attempts made by now."""
+        async with self._slot(delivery.key):
+            held = self._held(delivery)
+            if held is not None:
+                return held, delivery.attempts
+            outcome = await self._send(delivery)
+        return await self._conclude(delivery, outcome), delivery.attempts + 1
+
+    def _slot(self, key: Key) -> asyncio.Semaphore:
+        slot = self._slots.get(key)
+        if slot is None:
+            slot = self._slots[key] = asyncio.Semaphore(self._max_in_flight)
+        return slot
+
+    def _held(self, delivery: Delivery) -> Final | Again | None:
+        """Why the delivery is not sent now: its time is over, its project waits, its credential is refused."""
+        now = self._clock()
+        span = window(delivery.message, accepted_at=delivery.accepted_at, budget_s=self._retry_budget_s)
+        if span.lapses_at is not None and now >= span.lapses_at:
+            return Final(receipt=lapsed().to_json(sent_at=now))
+        pause = self._holds.pause(delivery.key, now=now)
+        if pause is not None:
+            waits = pause.until <= span.retry_until
+            return Again(due_at=pause.until) if waits else Final(receipt=pause.receipt.to_json(sent_at=now))
+        refusal = self._holds.refusal(delivery.key, now=now)
+        return Final(receipt=refusal.to_json(sent_at=now)) if refusal is not None else None
+
+    async def _send(self, delivery: Delivery) -> Outcome:
+        try:
+            return await self._through_provider(delivery)
+        except Exception:
+            # Our own mistake must not take the batch down; it is a receipt like any other, and a log line.
+            log.exception("delivery %s failed inside the gateway", delivery.ticket_id)
+            return _failed("The notification could not be processed.")
+
+    async def _through_provider(self, delivery: Delivery) -> Outcome:
+        message, device, accepted_at = delivery.message, delivery.device, delivery.accepted_at
+        providers = self._providers(device.project)
+        provider = providers.apns if device.platform is Platform.IOS else providers.fcm
+        if provider is None:
+            return _failed(f"The project has no credentials for {device.platform.value}.")
+        if device.virtual and not provider.emulated:
+            return _failed("The push token belongs to a virtual device, which no real provider knows.")
+        if device.platform is Platform.IOS:
+            request = build_apns_request(message, device, apns_id=delivery.ticket_id, accepted_at=accepted_at)
+            return await cast(Provider[ApnsRequest], provider).send(request)
+        fcm_request = build_fcm_request(message, device, accepted_at=accepted_at, now=self._clock())
+        return await cast(Provider[FcmRequest], provider).send(fcm_request)
+
+    async def _conclude(self, delivery: Delivery, outcome: Outcome) -> Final | Again:
+        now = self._clock()
+        span = window(delivery.message, accepted_at=delivery.accepted_at, budget_s=self._retry_budget_s)
+        verdict = decide(outcome, window=span, attempts=delivery.attempts + 1, now=now, jitter=self._jitter())
+        if isinstance(outcome, Accepted):
+            self._holds.credential_works(delivery.key)
+        elif isinstance(outcome, Rejected):
+            await self._heed(delivery, outcome, verdict, now=now)
+        if not isinstance(outcome, Accepted):
+            log.info(
+                "delivery %s to %s: %s",
+                delivery.ticket_id,
+                redacted(delivery.device.push_token),
+                outcome.reason if isinstance(outcome, Rejected) else outcome.why,
+            )
+        return verdict
+
+    async def _heed(self, delivery: Delivery, refusal: Rejected, verdict: Final | Again, *, now: float) -> None:
+        """What a refusal means for more than this delivery."""
+        if refusal.device_gone:
+            await self._bury(delivery.device, gone_at=refusal.gone_at if refusal.gone_at is not None else now)
+        if refusal.scope is Scope.DELIVERY:
+            self._holds.credential_works(delivery.key)
+        elif refusal.backoff is not None:
+            least = now + max(refusal.backoff.first_s, refusal.backoff.retry_after_s or 0.0)
+            until = verdict.due_at if isinstance(verdict, Again) else least
+            self._holds.start_pause(delivery.key, Pause(until=until, receipt=refusal.receipt))
+        elif refusal.scope is Scope.CREDENTIAL:
+            self._holds.credential_refused(delivery.key, refusal.receipt, now=now)
+
+    async def _bury(self, device: Device, *, gone_at: float) -> None:
+        try:
+            await self._registry.mark_gone(device.push_token, device_token=device.device_token, gone_at=gone_at)
+        except StoreUnavailable as error:
+            # The receipt says it all the same; the next send to the device will mark it.
+            log.warning("%s could not be marked as gone: %s", redacted(device.push_token), error)
+
+
+def _failed(message: str) -> Rejected:
+    return Rejected(reason="ExpoError", status=0, receipt=expo_error(message))

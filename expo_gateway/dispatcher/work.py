@@ -1,0 +1,97 @@
+"""What is done with a claimed batch: read it back, try every place that is due, write down what came of it."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from expo_gateway.dispatcher.decision import Again
+from expo_gateway.dispatcher.recorder import Recorder
+from expo_gateway.dispatcher.sender import Delivery, Sender
+from expo_gateway.errors import RequestRefused, StoreUnavailable
+from expo_gateway.outbox.base import Claim, Pending
+from expo_gateway.protocol.body import inflate
+from expo_gateway.protocol.device import Device, Platform
+from expo_gateway.protocol.message import PushMessage, decode_send_request
+from expo_gateway.protocol.receipt import FailedReceipt, ReceiptError, expo_error, fcm_not_registered
+from expo_gateway.protocol.ticket import accepted_at, not_a_recipient, ticket_id
+from expo_gateway.registry.base import Registry
+
+log = logging.getLogger(__name__)
+
+STORE_AGAIN_S = 1.0
+# Our choice: a batch that trips over a mistake of ours is looked at again this much later, not in a tight loop.
+MISTAKE_AGAIN_S = 60.0
+
+
+class BatchWork:
+    def __init__(self, *, registry: Registry, sender: Sender, recorder: Recorder, clock: Callable[[], float]) -> None:
+        self._registry = registry
+        self._sender = sender
+        self._recorder = recorder
+        self._clock = clock
+
+    async def run(self, claim: Claim) -> None:
+        """Try what is due and give the batch back. Cancelled, it keeps what was settled; the rest is due again."""
+        retries: dict[int, Pending] = {}
+        try:
+            await self._try_all(claim, retries)
+        except StoreUnavailable as error:
+            log.error("batch %s waits for the store: %s", claim.batch_id.hex(), error)
+            self._postpone(claim, retries, STORE_AGAIN_S)
+        except Exception:
+            log.exception("batch %s failed inside the gateway", claim.batch_id.hex())
+            self._postpone(claim, retries, MISTAKE_AGAIN_S)
+        finally:
+            await asyncio.shield(self._recorder.release(claim, list(retries.values())))
+
+    async def _try_all(self, claim: Claim, retries: dict[int, Pending]) -> None:
+        try:
+            recipients = list(decode_send_request(inflate(claim.body)).recipients())
+            wanted = [(pending, *recipients[pending.place]) for pending in claim.pending]
+        except (RequestRefused, IndexError):
+            log.exception("batch %s can't be read back from the store; its deliveries fail", claim.batch_id.hex())
+            self._settle(claim, claim.pending, expo_error("The notification could not be read back from the store."))
+            return
+        devices = await self._registry.devices(list({token for _, _, token in wanted}))
+        async with asyncio.TaskGroup() as group:
+            for pending, message, token in wanted:
+                device = devices.get(token)
+                if device is None or device.gone_at is not None:
+                    self._settle(claim, [pending], _unreachable(token, device))
+                else:
+                    group.create_task(self._try(claim, pending, message, device, retries))
+
+    async def _try(
+        self, claim: Claim, pending: Pending, message: PushMessage, device: Device, retries: dict[int, Pending]
+    ) -> None:
+        delivery = Delivery(
+            ticket_id=ticket_id(claim.batch_id, pending.place),
+            message=message,
+            device=device,
+            accepted_at=accepted_at(claim.batch_id),
+            attempts=pending.attempts,
+        )
+        follows, attempts = await self._sender.attempt(delivery)
+        if isinstance(follows, Again):
+            retries[pending.place] = Pending(place=pending.place, attempts=attempts, due_at=follows.due_at)
+        else:
+            self._recorder.receipt(claim, pending.place, follows.receipt)
+
+    def _settle(self, claim: Claim, places: "tuple[Pending, ...] | list[Pending]", failed: FailedReceipt) -> None:
+        receipt = failed.to_json(sent_at=self._clock())
+        for pending in places:
+            self._recorder.receipt(claim, pending.place, receipt)
+
+    def _postpone(self, claim: Claim, retries: dict[int, Pending], delay_s: float) -> None:
+        """Everything that has no outcome yet is due later. A place that was settled meanwhile keeps its receipt."""
+        due_at = self._clock() + delay_s
+        for pending in claim.pending:
+            later = Pending(place=pending.place, attempts=pending.attempts, due_at=due_at)
+            retries.setdefault(pending.place, later)
+
+
+def _unreachable(token: str, device: Device | None) -> FailedReceipt:
+    """The device was removed, or found dead, after the batch was accepted."""
+    if device is not None and device.platform is Platform.ANDROID:
+        return fcm_not_registered()
+    return FailedReceipt(error=ReceiptError.DEVICE_NOT_REGISTERED, message=not_a_recipient(token).message)

@@ -1,0 +1,50 @@
+"""Expo's push API: /push/send and /push/getReceipts.
+
+Source: https://docs.expo.dev/push-notifications/sending-notifications/#http2-api.
+"""
+
+from collections.abc import Callable
+
+from starlette.routing import BaseRoute, Route
+
+from expo_gateway.doors.http import Answer, JsonEndpoint
+from expo_gateway.errors import RequestRefused
+from expo_gateway.gateway import Gateway
+from expo_gateway.protocol.body import inflate
+from expo_gateway.protocol.message import decode_json, decode_send_request
+from expo_gateway.protocol.schema import issue_in_object, strings
+from expo_gateway.protocol.ticket import tickets_json
+
+API = "/--/api/v2"
+
+
+def routes(gateway: Gateway, *, request_id: Callable[[], str], body_timeout_s: float) -> list[BaseRoute]:
+    """The send door answers at `/` too: Symfony's notifier drops the path of a custom host."""
+
+    async def send(body: bytes) -> bytes:
+        request = decode_send_request(inflate(body))
+        tickets = await gateway.accept(request, body=body)
+        return tickets_json(tickets.batch_id, tickets.refused, as_object=request.answers_object)
+
+    async def get_receipts(body: bytes) -> bytes:
+        receipts = await gateway.receipts(receipt_ids(inflate(body)))
+        return b'{"data":{' + b",".join(b'"%s":%s' % (key.encode(), value) for key, value in receipts.items()) + b"}}"
+
+    def endpoint(answer: Answer) -> JsonEndpoint:
+        return JsonEndpoint(answer, request_id=request_id, body_timeout_s=body_timeout_s)
+
+    return [
+        Route(f"{API}/push/send", endpoint(send)),
+        Route(f"{API}/push/getReceipts", endpoint(get_receipts)),
+        Route("/", endpoint(send)),
+    ]
+
+
+def receipt_ids(body: bytes) -> list[str]:
+    """The ids of a getReceipts body. Raises RequestRefused when it is no `{"ids": [string, …]}`."""
+    decoded = decode_json(body)
+    issue = issue_in_object(decoded, {"ids": strings})
+    if issue is not None or not isinstance(decoded, dict):
+        raise RequestRefused("VALIDATION_ERROR", issue or "Required.")
+    ids: list[str] = decoded["ids"]
+    return ids

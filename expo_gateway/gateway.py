@@ -1,0 +1,172 @@
+"""Say yes or no now: a batch becomes tickets, ids become receipts, a device gets its push token."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from expo_gateway.errors import RequestRefused
+from expo_gateway.outbox.base import NewBatch, Outbox
+from expo_gateway.protocol.device import Device, Platform, Project, Registration, project_id_of, virtual_device
+from expo_gateway.protocol.message import SendRequest
+from expo_gateway.protocol.push_token import PUSH_TOKEN_RANDOM_BYTES, is_well_formed, passes_sdk_check, push_token
+from expo_gateway.protocol.ticket import (
+    BATCH_RANDOM_BYTES,
+    BatchId,
+    TicketError,
+    batch_id,
+    not_a_push_token,
+    not_a_recipient,
+)
+from expo_gateway.registry.base import Registry
+
+MAX_RECEIPT_IDS = 1000  # recorded: PUSH_TOO_MANY_RECEIPTS
+RECEIPTS_KEPT_S = 24 * 3600.0  # https://docs.expo.dev/push-notifications/sending-notifications/#push-receipts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenPolicy:
+    """What becomes of push tokens and projects that nobody registered.
+
+    Not strict, the emulator's default: whatever passes the Node SDK's check is enrolled as a virtual device of
+    `project`, on `platform` (None: half iPhones, half Android phones). Strict: refused, as exp.host does.
+    """
+
+    project: Project
+    platform: Platform | None = None
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tickets:
+    """The answer to a batch: at each place an error, or None where the ticket is ok."""
+
+    batch_id: BatchId
+    refused: Sequence[TicketError | None]
+
+
+class Gateway:
+    """What every door leads to."""
+
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        outbox: Outbox,
+        policy: TokenPolicy,
+        clock: Callable[[], float],
+        random_bytes: Callable[[int], bytes],
+        wake: Callable[[], None],
+    ) -> None:
+        self._registry = registry
+        self._outbox = outbox
+        self._policy = policy
+        self._clock = clock
+        self._random_bytes = random_bytes
+        self._wake = wake
+
+    async def accept(self, request: SendRequest, *, body: bytes) -> Tickets:
+        """Take a batch in. When this returns, every ticket that is ok is durable and will be tried.
+
+        `body` is what the request was decoded from; it is stored as it is. Raises RequestRefused when the batch as a
+        whole is refused, StoreUnavailable when it can't be kept; nothing is accepted then.
+        """
+        tokens = [token for _, token in request.recipients()]
+        devices = await self._devices(tokens)
+        _refuse_mixed_projects(tokens, devices)
+        refused = [self._refusal(token, devices.get(token)) for token in tokens]
+        batch = batch_id(now=self._clock(), random_bytes=self._random_bytes(BATCH_RANDOM_BYTES))
+        accepted = next((token for token, error in zip(tokens, refused, strict=True) if error is None), None)
+        if accepted is not None:
+            await self._outbox.add(
+                NewBatch(
+                    batch_id=batch,
+                    project_id=devices[accepted].project.project_id,
+                    body=body,
+                    places=len(tokens),
+                    refused=[place for place, error in enumerate(refused) if error is not None],
+                )
+            )
+            self._wake()
+        return Tickets(batch_id=batch, refused=refused)
+
+    async def receipts(self, ticket_ids: Sequence[str]) -> Mapping[str, bytes]:
+        """Receipt JSON by ticket id, in the order asked; ids without a receipt are left out."""
+        if len(ticket_ids) > MAX_RECEIPT_IDS:
+            raise RequestRefused(
+                "PUSH_TOO_MANY_RECEIPTS",
+                f"You can request a maximum of {MAX_RECEIPT_IDS} receipts per request (received {len(ticket_ids)}); "
+                "divide your requests.",
+            )
+        return await self._outbox.receipts(ticket_ids, not_before=self._clock() - RECEIPTS_KEPT_S)
+
+    async def register(self, registration: Registration) -> str:
+        """The push token of a device: a new one, or the one that it has."""
+        device = await self._registry.register(
+            registration, push_token=push_token(self._random_bytes(PUSH_TOKEN_RANDOM_BYTES)), now=self._clock()
+        )
+        return device.push_token
+
+    async def update_device_token(
+        self, *, device_id: str, app_id: str, device_token: str, platform: Platform, sandbox: bool
+    ) -> int:
+        """A rotated device token. Returns how many push tokens the device holds; 0: it never registered."""
+        return await self._registry.update_device_token(
+            device_id=device_id,
+            app_id=app_id,
+            device_token=device_token,
+            platform=platform.value,
+            sandbox=sandbox,
+            now=self._clock(),
+        )
+
+    async def project(self, *, project_id: str | None = None, full_name: str | None = None) -> Project:
+        """The project of this id, or else of this name. An unknown one is made, unless the policy is strict."""
+        known = await self._known_project(project_id, full_name)
+        if known is not None:
+            return known
+        if self._policy.strict:
+            shown = project_id or full_name
+            raise RequestRefused("EXPERIENCE_NOT_FOUND", f"Experience with id '{shown}' does not exist.")
+        made_id = project_id.lower() if project_id is not None else project_id_of(full_name or "")
+        made = Project(project_id=made_id, full_name=full_name or f"@emulator/project-{made_id[:8]}")
+        return await self._registry.add_project(made)
+
+    async def _known_project(self, project_id: str | None, full_name: str | None) -> Project | None:
+        if project_id is not None:
+            return await self._registry.project(project_id=project_id.lower())
+        named = (project for project in await self._registry.projects() if project.full_name == full_name)
+        return next(named, None)
+
+    async def _devices(self, tokens: Sequence[str]) -> Mapping[str, Device]:
+        """The devices of a batch: one look-up, and one write when some are new."""
+        wanted = [token for token in dict.fromkeys(tokens) if passes_sdk_check(token)]
+        if not wanted:
+            return {}
+        known = await self._registry.devices(wanted)
+        if self._policy.strict or len(known) == len(wanted):
+            return known
+        enrolled = await self._registry.enrol([self._virtual(token) for token in wanted if token not in known])
+        return {**known, **enrolled}
+
+    def _virtual(self, token: str) -> Device:
+        return virtual_device(token, project=self._policy.project, platform=self._policy.platform, now=self._clock())
+
+    def _refusal(self, token: str, device: Device | None) -> TicketError | None:
+        if device is not None:
+            # The provider called it dead: the first send had a receipt that said so, later ones have this ticket.
+            return None if device.gone_at is None else not_a_recipient(token)
+        return not_a_recipient(token) if is_well_formed(token) else not_a_push_token(token)
+
+
+def _refuse_mixed_projects(tokens: Sequence[str], devices: Mapping[str, Device]) -> None:
+    """All recipients of a request must be of one project; the answer tells which are of which."""
+    by_project: dict[str, list[str]] = {}
+    for token in dict.fromkeys(tokens):
+        if token in devices:
+            by_project.setdefault(devices[token].project.full_name, []).append(token)
+    if len(by_project) > 1:
+        raise RequestRefused(
+            "PUSH_TOO_MANY_EXPERIENCE_IDS",
+            "All push notification messages in the same request must be for the same project; "
+            "check the details field to investigate conflicting tokens.",
+            details=by_project,
+        )

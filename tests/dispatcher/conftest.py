@@ -1,0 +1,170 @@
+"""A dispatcher over real stores in memory, with a provider that answers by script."""
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from expo_gateway.registry.sqlite import SqliteRegistry
+
+from expo_gateway.dispatcher.holds import Holds
+from expo_gateway.dispatcher.loop import Dispatcher
+from expo_gateway.dispatcher.sender import ProjectProviders, Sender
+from expo_gateway.gateway import RECEIPTS_KEPT_S, Gateway, TokenPolicy
+from expo_gateway.outbox.sqlite import SqliteOutbox
+from expo_gateway.protocol.apns import ApnsRequest
+from expo_gateway.protocol.device import Platform, Project, project_id_of
+from expo_gateway.protocol.fcm import FcmRequest
+from expo_gateway.protocol.message import decode_send_request
+from expo_gateway.protocol.ticket import ticket_id
+from expo_gateway.providers.base import Accepted, Outcome
+from expo_gateway.sqlite_file import SqliteFile
+
+PROJECT = Project(project_id=project_id_of("@acme/shop"), full_name="@acme/shop")
+START = 1_700_000_000.0
+
+
+class Clock:
+    """Seconds that pass only when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class ScriptedProvider:
+    """Gives the outcomes of `script` in turn, then accepts; keeps what it was sent. A closed `gate` holds sends back."""
+
+    def __init__(self, *, emulated: bool = True) -> None:
+        self.emulated = emulated
+        self.script: deque[Outcome | Exception] = deque()
+        self.sent: list[Any] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.arrived = asyncio.Event()
+
+    async def send(self, request: ApnsRequest | FcmRequest) -> Outcome:
+        self.sent.append(request)
+        self.arrived.set()
+        await self.gate.wait()
+        outcome = self.script.popleft() if self.script else Accepted()
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def close(self) -> None:
+        pass
+
+
+@dataclass(kw_only=True)
+class World:
+    """Stores, gateway and dispatcher that belong together."""
+
+    clock: Clock
+    outbox: SqliteOutbox
+    registry: SqliteRegistry
+    gateway: Gateway
+    dispatcher: Dispatcher
+    apns: ScriptedProvider
+    fcm: ScriptedProvider
+    holds: Holds
+    tickets: list[str] = field(default_factory=list)
+
+    async def accept(self, *messages: dict[str, object]) -> list[str]:
+        """Ticket ids of the recipients of these messages; all of them must be ok."""
+        body = json.dumps(list(messages)).encode()
+        tickets = await self.gateway.accept(decode_send_request(body), body=body)
+        assert not any(tickets.refused)
+        return [ticket_id(tickets.batch_id, place) for place in range(len(tickets.refused))]
+
+    async def receipts(self, ids: list[str]) -> dict[str, Any]:
+        return {key: json.loads(value) for key, value in (await self.gateway.receipts(ids)).items()}
+
+    async def receipt(self, ticket: str) -> dict[str, Any]:
+        """The receipt, as soon as there is one."""
+        await until(lambda: self._has_receipt(ticket))
+        receipt: dict[str, Any] = (await self.receipts([ticket]))[ticket]
+        return receipt
+
+    async def _has_receipt(self, ticket: str) -> bool:
+        return ticket in await self.receipts([ticket])
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.dispatcher.run())
+        try:
+            yield
+        finally:
+            self.dispatcher.stop()
+            await task
+
+    async def pass_time(self, seconds: float) -> None:
+        self.clock.now += seconds
+        self.dispatcher.wake()
+
+
+async def until(condition: Callable[[], Any], *, timeout_s: float = 5.0) -> None:
+    """Wait until the condition (a function or a coroutine function) holds."""
+    async with asyncio.timeout(timeout_s):
+        while True:
+            found = condition()
+            if await found if asyncio.iscoroutine(found) else found:
+                return
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def world(clock: Clock) -> AsyncIterator[World]:
+    async with SqliteFile(":memory:", durability="process") as file:
+        outbox, registry = SqliteOutbox(file), SqliteRegistry(file)
+        await outbox.open()
+        await registry.open()
+        await registry.add_project(PROJECT)
+        apns, fcm, holds = ScriptedProvider(), ScriptedProvider(), Holds()
+        providers = ProjectProviders(apns=apns, fcm=fcm)
+        sender = Sender(
+            providers=lambda _: providers,
+            registry=registry,
+            holds=holds,
+            clock=clock,
+            jitter=lambda: 0.0,
+            retry_budget_s=600,
+        )
+        dispatcher = Dispatcher(
+            outbox=outbox,
+            registry=registry,
+            sender=sender,
+            clock=clock,
+            receipts_kept_s=RECEIPTS_KEPT_S,
+            drain_s=0.2,
+        )
+        numbers = iter(range(1, 1_000_000))
+        gateway = Gateway(
+            registry=registry,
+            outbox=outbox,
+            policy=TokenPolicy(project=PROJECT, platform=Platform.IOS),
+            clock=clock,
+            random_bytes=lambda count: next(numbers).to_bytes(count, "big"),
+            wake=dispatcher.wake,
+        )
+        yield World(
+            clock=clock,
+            outbox=outbox,
+            registry=registry,
+            gateway=gateway,
+            dispatcher=dispatcher,
+            apns=apns,
+            fcm=fcm,
+            holds=holds,
+        )
