@@ -43,7 +43,7 @@ class Desk:
             outbox=self.outbox,
             policy=policy,
             clock=lambda: NOW,
-            random_bytes=lambda count: next(self._numbers).to_bytes(count, "big"),
+            random_bytes=lambda count: next(self._numbers).to_bytes(count, "little"),
             wake=self._wake,
         )
 
@@ -54,7 +54,7 @@ class Desk:
         """The message of each place's ticket error, None where the ticket is ok."""
         text = json.dumps(body).encode()
         tickets = await self.gateway.accept(decode_send_request(text), body=text)
-        return [error and error.message for error in tickets.refused]
+        return [None if error is None else error.message for error in tickets.refused]
 
 
 @pytest.fixture

@@ -109,7 +109,10 @@ class Dispatcher:
         if due_at is None or due_at > now:
             return POLL_S if due_at is None else min(POLL_S, due_at - now)
         claims = await self._outbox.claim(now=now, lease_s=LEASE_S, limit=free, skip_projects=self._full_projects())
+        held = {claim.batch_id for claim in self._active.values()}
         for claim in claims:
+            if claim.batch_id in held:
+                continue  # its lease lapsed under our hands and is ours anew: the work on it goes on
             task = group.create_task(self._work.run(claim))
             self._active[task] = claim
             task.add_done_callback(self._finished)

@@ -5,7 +5,8 @@ import logging
 from collections.abc import Sequence
 
 from expo_gateway.errors import StoreUnavailable
-from expo_gateway.outbox.base import Claim, Outbox, Pending, Progress
+from expo_gateway.outbox.base import Outbox, Pending, Progress
+from expo_gateway.protocol.ticket import BatchId
 
 log = logging.getLogger(__name__)
 
@@ -19,30 +20,28 @@ class Recorder:
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
-        self._receipts: dict[bytes, dict[int, bytes]] = {}
-        self._claims: dict[bytes, Claim] = {}
-        self._finished: list[tuple[Progress, asyncio.Future[None]]] = []
+        self._receipts: dict[BatchId, dict[int, bytes]] = {}
+        self._released: list[tuple[Progress, asyncio.Future[None]]] = []
         self._news = asyncio.Event()
-        self._urgent = asyncio.Event()
+        self._awaited = asyncio.Event()
 
-    def receipt(self, claim: Claim, place: int, receipt: bytes) -> None:
+    def receipt(self, batch_id: BatchId, place: int, receipt: bytes) -> None:
         """A delivery is settled. It is written soon."""
-        self._claims[claim.batch_id] = claim
-        self._receipts.setdefault(claim.batch_id, {})[place] = receipt
+        self._receipts.setdefault(batch_id, {})[place] = receipt
         self._news.set()
 
-    async def release(self, claim: Claim, retries: Sequence[Pending]) -> None:
+    async def release(self, batch_id: BatchId, retries: Sequence[Pending]) -> None:
         """Give the batch back with its retries. Returns when that and its receipts are written."""
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        receipts = self._receipts.pop(claim.batch_id, {})
-        progress = _progress(claim, receipts=receipts, retries=retries, release=True)
-        self._finished.append((progress, written))
+        receipts = self._receipts.pop(batch_id, {})
+        progress = Progress(batch_id=batch_id, receipts=receipts, retries=retries, release=True)
+        self._released.append((progress, written))
         self._news.set()
-        self._urgent.set()
+        self._awaited.set()
         await written
 
     async def run(self) -> None:
-        """Write until cancelled. Cancel it only after every claim was released."""
+        """Write until cancelled. Cancel it only after every batch was released."""
         while True:
             await self._news.wait()
             await self._gather()
@@ -52,23 +51,19 @@ class Recorder:
         """Wait for more to write, but not when somebody waits for it to be written."""
         try:
             async with asyncio.timeout(GATHER_S):
-                await self._urgent.wait()
+                await self._awaited.wait()
         except TimeoutError:
             return
 
     async def _write(self) -> None:
         self._news.clear()
-        self._urgent.clear()
-        finished, self._finished = self._finished, []
-        unfinished, self._receipts = self._receipts, {}
-        progress = [item for item, _ in finished]
-        progress += [
-            _progress(self._claims[batch_id], receipts=receipts, retries=(), release=False)
-            for batch_id, receipts in unfinished.items()
-        ]
-        self._claims.clear()
+        self._awaited.clear()
+        released, self._released = self._released, []
+        receipts, self._receipts = self._receipts, {}
+        progress = [item for item, _ in released]
+        progress += [Progress(batch_id=batch_id, receipts=of_batch) for batch_id, of_batch in receipts.items()]
         await self._write_until_done(progress)
-        for _, written in finished:
+        for _, written in released:
             if not written.done():
                 written.set_result(None)
 
@@ -89,7 +84,3 @@ class Recorder:
                 await self._write_until_done([item])
         else:
             log.exception("outcomes of batch %s were lost; its lease lapses", progress[0].batch_id.hex())
-
-
-def _progress(claim: Claim, *, receipts: dict[int, bytes], retries: Sequence[Pending], release: bool) -> Progress:
-    return Progress(batch_id=claim.batch_id, receipts=receipts, retries=retries, release=release)

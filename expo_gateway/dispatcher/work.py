@@ -42,7 +42,7 @@ class BatchWork:
             log.exception("batch %s failed inside the gateway", claim.batch_id.hex())
             self._postpone(claim, retries, MISTAKE_AGAIN_S)
         finally:
-            await asyncio.shield(self._recorder.release(claim, list(retries.values())))
+            await asyncio.shield(self._recorder.release(claim.batch_id, list(retries.values())))
 
     async def _try_all(self, claim: Claim, retries: dict[int, Pending]) -> None:
         try:
@@ -75,12 +75,12 @@ class BatchWork:
         if isinstance(follows, Again):
             retries[pending.place] = Pending(place=pending.place, attempts=attempts, due_at=follows.due_at)
         else:
-            self._recorder.receipt(claim, pending.place, follows.receipt)
+            self._recorder.receipt(claim.batch_id, pending.place, follows.receipt)
 
     def _settle(self, claim: Claim, places: "tuple[Pending, ...] | list[Pending]", failed: FailedReceipt) -> None:
         receipt = failed.to_json(sent_at=self._clock())
         for pending in places:
-            self._recorder.receipt(claim, pending.place, receipt)
+            self._recorder.receipt(claim.batch_id, pending.place, receipt)
 
     def _postpone(self, claim: Claim, retries: dict[int, Pending], delay_s: float) -> None:
         """Everything that has no outcome yet is due later. A place that was settled meanwhile keeps its receipt."""

@@ -43,6 +43,7 @@ INTERNAL_ERROR_JSON = b'{"errors":[{"code":"INTERNAL_SERVER_ERROR","message":"An
 # After these answers the rest of the request may still be under way.
 _UNREAD = (408, 413)
 
+_ORIGIN = re.compile("^https?://[^/]*", re.IGNORECASE)
 _SLASHES = re.compile("/{2,}")
 
 
@@ -144,13 +145,16 @@ def _unavailable() -> RequestRefused:
     return RequestRefused("SERVICE_UNAVAILABLE", text, status=503, is_transient=True)
 
 
-def merge_slashes(app: ASGIApp) -> ASGIApp:
-    """Some SDKs join base URL and path with two slashes, or end in one."""
+def with_plain_paths(app: ASGIApp) -> ASGIApp:
+    """Some SDKs join base URL and path with two slashes, or end in one; proxies send the whole URL as the path.
 
-    async def merged(scope: Scope, receive: Receive, send: Send) -> None:
+    Source of the latter: RFC 9112, section 3.2.2.
+    """
+
+    async def plain(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
         if "//" in path or path[-1:] == "/":
-            scope = {**scope, "path": _SLASHES.sub("/", path).rstrip("/") or "/"}
+            scope = {**scope, "path": _SLASHES.sub("/", _ORIGIN.sub("", path)).rstrip("/") or "/"}
         await app(scope, receive, send)
 
-    return merged
+    return plain

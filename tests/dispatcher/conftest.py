@@ -39,7 +39,7 @@ class Clock:
 
 
 class ScriptedProvider:
-    """Gives the outcomes of `script` in turn, then accepts; keeps what it was sent. A closed `gate` holds sends back."""
+    """Gives the outcomes of `script` in turn, then accepts; keeps what it was sent. A closed `gate` holds it back."""
 
     def __init__(self, *, emulated: bool = True) -> None:
         self.emulated = emulated
@@ -155,7 +155,7 @@ async def world(clock: Clock) -> AsyncIterator[World]:
             outbox=outbox,
             policy=TokenPolicy(project=PROJECT, platform=Platform.IOS),
             clock=clock,
-            random_bytes=lambda count: next(numbers).to_bytes(count, "big"),
+            random_bytes=lambda count: next(numbers).to_bytes(count, "little"),
             wake=dispatcher.wake,
         )
         yield World(

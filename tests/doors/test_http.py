@@ -8,7 +8,7 @@ import httpx
 import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from expo_gateway.doors.http import JsonEndpoint, errors_json, etag, merge_slashes
+from expo_gateway.doors.http import JsonEndpoint, errors_json, etag, with_plain_paths
 from expo_gateway.errors import RequestRefused, StoreUnavailable
 from expo_gateway.protocol.body import MAX_BODY_BYTES
 
@@ -166,7 +166,7 @@ async def test_a_client_that_left_gets_no_answer() -> None:
         ("/--/api/v2//push", "/--/api/v2/push"),
     ],
 )
-async def test_slashes_are_merged(asked: str, expected: str) -> None:
+async def test_paths_are_made_plain(asked: str, expected: str) -> None:
     seen: list[str] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -178,6 +178,6 @@ async def test_slashes_are_merged(asked: str, expected: str) -> None:
     async def send(message: Message) -> None:
         pass
 
-    await merge_slashes(app)({"type": "http", "path": asked}, receive, send)
+    await with_plain_paths(app)({"type": "http", "path": asked}, receive, send)
 
     assert seen == [expected]
