@@ -1,0 +1,175 @@
+"""The registry in a SQLite file: projects, and their devices by push token."""
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from expo_gateway.protocol.device import Device, Platform, Project, Registration
+from expo_gateway.sqlite_connection import migration_scripts
+from expo_gateway.sqlite_file import SqliteFile
+
+MIGRATIONS: Final = Path(__file__).with_name("migrations")
+# Below the 999 that SQLite allowed before 3.32.
+MAX_PARAMETERS: Final = 500
+
+_DEVICES = """
+SELECT push_token, project_id, full_name, platform, device_token, app_id, registered_at, sandbox, virtual, gone_at
+FROM devices JOIN projects USING (project_id) WHERE push_token IN ({})
+"""
+_ENROL = """
+INSERT INTO devices (push_token, project_id, app_id, platform, device_token, sandbox, virtual, registered_at, gone_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (push_token) DO NOTHING
+"""
+_KNOWN = "SELECT push_token FROM devices WHERE device_id = ? AND app_id = ? AND project_id = ?"
+_REFRESH = """
+UPDATE devices SET platform = ?, device_token = ?, sandbox = ?, registered_at = ?, gone_at = NULL WHERE push_token = ?
+"""
+_REGISTER = """
+INSERT INTO devices (push_token, project_id, device_id, app_id, platform, device_token, sandbox, virtual, registered_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?)
+"""
+_ROTATE = """
+UPDATE devices SET platform = ?, device_token = ?, sandbox = ?, registered_at = ?, gone_at = NULL
+WHERE device_id = ? AND app_id = ?
+"""
+_GONE = """
+UPDATE devices SET gone_at = min(coalesce(gone_at, :gone_at), :gone_at)
+WHERE push_token = :push_token AND device_token = :device_token AND registered_at <= :gone_at
+"""
+
+
+class SqliteRegistry:
+    """Implements Registry. Any number of them, in any number of processes, may share a file."""
+
+    def __init__(self, file: SqliteFile) -> None:
+        self._file = file
+
+    async def open(self) -> None:
+        """Make or update the tables. SettingsError: they were made by a newer program."""
+        await self._file.migrate("registry", migration_scripts(MIGRATIONS))
+
+    async def devices(self, push_tokens: Sequence[str]) -> Mapping[str, Device]:
+        return await self._file.read(partial(_devices, push_tokens=push_tokens)) if push_tokens else {}
+
+    async def enrol(self, devices: Sequence[Device]) -> Mapping[str, Device]:
+        return await self._file.write(partial(_enrol, devices=devices)) if devices else {}
+
+    async def register(self, registration: Registration, *, push_token: str, now: float) -> Device:
+        """ValueError: the push token is another device's."""
+        return await self._file.write(partial(_register, registration=registration, push_token=push_token, now=now))
+
+    async def update_device_token(
+        self, *, device_id: str, app_id: str, device_token: str, platform: str, sandbox: bool, now: float
+    ) -> int:
+        """ValueError: no such platform."""
+        parameters = (Platform(platform).value, device_token, sandbox, now, device_id, app_id)
+        return await self._file.write(lambda connection: connection.execute(_ROTATE, parameters).rowcount)
+
+    async def mark_gone(self, push_token: str, *, device_token: str, gone_at: float) -> bool:
+        """A device that is gone already stays so, since the earlier of the two instants; that is True as well."""
+        parameters = {"push_token": push_token, "device_token": device_token, "gone_at": gone_at}
+        return await self._file.write(lambda connection: connection.execute(_GONE, parameters).rowcount > 0)
+
+    async def projects(self) -> Sequence[Project]:
+        """By full name."""
+        return await self._file.read(_projects)
+
+    async def project(self, *, project_id: str) -> Project | None:
+        return await self._file.read(partial(_project, where="project_id", value=project_id))
+
+    async def add_project(self, project: Project) -> Project:
+        return await self._file.write(partial(_add_project, project=project))
+
+
+def _devices(connection: sqlite3.Connection, *, push_tokens: Sequence[str]) -> dict[str, Device]:
+    found = {}
+    projects: dict[str, Project] = {}
+    for chunk in _chunks(push_tokens):
+        for row in connection.execute(_DEVICES.format(",".join("?" * len(chunk))), chunk).fetchall():
+            project = projects.setdefault(row[1], Project(project_id=row[1], full_name=row[2]))
+            found[row[0]] = _device(row, project)
+    return found
+
+
+def _chunks(push_tokens: Sequence[str]) -> Iterator[list[str]]:
+    rest = iter(dict.fromkeys(push_tokens))
+    while chunk := list(islice(rest, MAX_PARAMETERS)):
+        yield chunk
+
+
+# The columns of _DEVICES.
+_Row = tuple[str, str, str, str, str, str, float, int, int, float | None]
+
+
+def _device(row: _Row, project: Project) -> Device:
+    push_token, _, _, platform, device_token, app_id, registered_at, sandbox, virtual, gone_at = row
+    return Device(
+        push_token=push_token,
+        project=project,
+        platform=Platform(platform),
+        device_token=device_token,
+        app_id=app_id,
+        registered_at=registered_at,
+        sandbox=bool(sandbox),
+        virtual=bool(virtual),
+        gone_at=gone_at,
+    )
+
+
+def _enrol(connection: sqlite3.Connection, *, devices: Sequence[Device]) -> dict[str, Device]:
+    stored = {project: _add_project(connection, project=project) for project in {one.project for one in devices}}
+    connection.executemany(_ENROL, [_enrolled(one, stored[one.project]) for one in devices])
+    return _devices(connection, push_tokens=[one.push_token for one in devices])
+
+
+def _enrolled(device: Device, project: Project) -> tuple[object, ...]:
+    """The parameters of _ENROL."""
+    return (
+        device.push_token,
+        project.project_id,
+        device.app_id,
+        device.platform.value,
+        device.device_token,
+        device.sandbox,
+        device.virtual,
+        device.registered_at,
+        device.gone_at,
+    )
+
+
+def _register(connection: sqlite3.Connection, *, registration: Registration, push_token: str, now: float) -> Device:
+    project = _add_project(connection, project=registration.project)
+    key = (registration.device_id, registration.app_id, project.project_id)
+    device = (registration.platform.value, registration.device_token, registration.sandbox, now)
+    known = connection.execute(_KNOWN, key).fetchone()
+    if known is not None:
+        push_token = known[0]
+        connection.execute(_REFRESH, (*device, push_token))
+    elif _devices(connection, push_tokens=[push_token]):
+        raise ValueError("the push token for a new device is another device's")
+    else:
+        connection.execute(_REGISTER, (push_token, project.project_id, *key[:2], *device))
+    return _devices(connection, push_tokens=[push_token])[push_token]
+
+
+def _projects(connection: sqlite3.Connection) -> list[Project]:
+    rows = connection.execute("SELECT project_id, full_name FROM projects ORDER BY full_name").fetchall()
+    return [Project(project_id=project_id, full_name=full_name) for project_id, full_name in rows]
+
+
+def _project(connection: sqlite3.Connection, *, where: str, value: str) -> Project | None:
+    """`where` is ours: a column that is unique."""
+    row = connection.execute(f"SELECT project_id, full_name FROM projects WHERE {where} = ?", (value,)).fetchone()
+    return None if row is None else Project(project_id=row[0], full_name=row[1])
+
+
+def _add_project(connection: sqlite3.Connection, *, project: Project) -> Project:
+    known = _project(connection, where="project_id", value=project.project_id) or _project(
+        connection, where="full_name", value=project.full_name
+    )
+    if known is None:
+        connection.execute("INSERT INTO projects VALUES (?, ?)", (project.project_id, project.full_name))
+    return known or project
