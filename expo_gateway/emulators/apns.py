@@ -116,6 +116,8 @@ class ApnsEmulator:
         addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, _, _, _, address = addresses[0]
         self._listener = socket.create_server(address, family=family, backlog=1024)
+        # asyncio does this for sockets that it makes itself only: an answer must not wait for an acknowledgement.
+        self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._listener.setblocking(False)
         self._stopping.clear()
         self._running = asyncio.create_task(self._run(self._listener), name="apns-emulator")
