@@ -3,7 +3,8 @@
     ExpoGatewayError
     ├── RequestRefused     the caller's fault: the whole request is answered with `errors`
     ├── StoreUnavailable   ours: the store can't read or write now; nothing was accepted, try again
-    └── SettingsError      the operator's: a setting is wrong; its message names it
+    ├── SettingsError      the operator's: a setting is wrong; its message names it
+    └── CannotStart        the machine's state is in the way: a taken port, a data directory in use
 
 A bad message, a dead device or a provider's refusal is no exception: it is a ticket, a receipt or an outcome.
 """
@@ -44,3 +45,7 @@ class StoreUnavailable(ExpoGatewayError):
 
 class SettingsError(ExpoGatewayError):
     """A setting is missing or wrong. The message names the setting, what was got and what was wanted."""
+
+
+class CannotStart(ExpoGatewayError):
+    """The settings are fine, but the machine is not ready for them. The message says what to do."""

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
-from expo_gateway.registry.sqlite import SqliteRegistry
 
 from expo_gateway.errors import RequestRefused
 from expo_gateway.gateway import Gateway, TokenPolicy
@@ -13,6 +12,7 @@ from expo_gateway.outbox.sqlite import SqliteOutbox
 from expo_gateway.protocol.device import Platform, Project, Registration, project_id_of
 from expo_gateway.protocol.message import decode_send_request
 from expo_gateway.protocol.ticket import accepted_at
+from expo_gateway.registry.sqlite import SqliteRegistry
 from expo_gateway.sqlite_file import SqliteFile
 
 NOW = 1_767_657_694.556

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from expo_gateway.registry.sqlite import SqliteRegistry
 
 from expo_gateway.dispatcher.holds import Holds
 from expo_gateway.dispatcher.loop import Dispatcher
@@ -22,6 +21,7 @@ from expo_gateway.protocol.fcm import FcmRequest
 from expo_gateway.protocol.message import decode_send_request
 from expo_gateway.protocol.ticket import ticket_id
 from expo_gateway.providers.base import Accepted, Outcome
+from expo_gateway.registry.sqlite import SqliteRegistry
 from expo_gateway.sqlite_file import SqliteFile
 
 PROJECT = Project(project_id=project_id_of("@acme/shop"), full_name="@acme/shop")

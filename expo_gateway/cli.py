@@ -1,0 +1,136 @@
+"""The command line. Operator's mistakes end in one line on stderr: exit code 2 for a setting, 1 for anything else."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import orjson
+import typer
+
+from expo_gateway import __version__
+from expo_gateway.errors import ExpoGatewayError, SettingsError
+from expo_gateway.logs import set_up_logs
+from expo_gateway.settings import load_settings
+
+if TYPE_CHECKING:
+    from expo_gateway.server import Ready
+
+app = typer.Typer(
+    name="expo-gateway",
+    help="An Expo-compatible push gateway and emulator.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    try:
+        code = app(args=None if arguments is None else list(arguments), standalone_mode=True)
+    except SystemExit as done:
+        return done.code if isinstance(done.code, int) else 1
+    except ExpoGatewayError as error:
+        print(f"expo-gateway: {error}", file=sys.stderr)
+        return 2 if isinstance(error, SettingsError) else 1
+    return code if isinstance(code, int) else 0
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"expo-gateway {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and end.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """An Expo-compatible push gateway and emulator."""
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.  [default: 127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes any free one.  [default: 8080]")] = None,
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep all state here. Without it, state goes at exit.")
+    ] = None,
+    tls: Annotated[
+        bool | None, typer.Option("--tls/--no-tls", help="Serve TLS with a certificate of the emulators' authority.")
+    ] = None,
+    strict: Annotated[
+        bool | None,
+        typer.Option("--strict/--no-strict", help="Refuse push tokens that were never registered, as Expo does."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Say where everything is as one line of JSON on stdout.")
+    ] = False,
+    config: Annotated[Path | None, typer.Option(metavar="FILE.toml", help="Read settings from this file.")] = None,
+) -> None:
+    """Serve Expo's push API, with emulated APNs and FCM behind it.
+
+    Every setting can also come from --config or from EXPO_GATEWAY_SECTION__KEY in the environment; options win.
+    """
+    settings = load_settings(
+        config=config,
+        environ=os.environ,
+        overrides={
+            "server": _given(host=host, port=port, tls=tls),
+            "store": _given(data=data),
+            "emulator": _given(strict=strict),
+        },
+    )
+    set_up_logs(settings.logs)
+    # Hypercorn and h2: a --help, or a wrong setting, needs none of them.
+    from expo_gateway.server import run
+
+    code = run(settings, announce=print_json if as_json else print_screen)
+    if code:
+        raise typer.Exit(code)
+
+
+def _given(**options: object) -> dict[str, object]:
+    return {key: value for key, value in options.items() if value is not None}
+
+
+def print_json(ready: "Ready") -> None:
+    """The first line of stdout, for scripts. Its keys and their order are promised."""
+    line = {
+        "event": "ready",
+        "url": ready.url,
+        "apns": ready.apns,
+        "fcm": ready.fcm,
+        "ca": str(ready.ca),
+        "pid": ready.pid,
+    }
+    print(orjson.dumps(line).decode(), flush=True)
+
+
+def print_screen(ready: "Ready") -> None:
+    """The same for people, with something to try."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(highlight=False, soft_wrap=True)
+    kept = str(ready.data) if ready.data is not None else "nowhere: it goes at exit (--data DIR keeps it)"
+    certificate = f"--cacert {ready.ca} " if ready.url.startswith("https:") else ""
+    for label, text in (
+        ("serving", ready.url),
+        ("for SDKs", f"EXPO_BASE_URL={ready.url}"),
+        ("APNs emulator", ready.apns),
+        ("FCM emulator", ready.fcm),
+        ("their CA", str(ready.ca)),
+        ("state", kept),
+    ):
+        console.print(f"  [dim]{label:<14}[/dim] {escape(text)}")
+    console.print("\n  [dim]try[/dim]")
+    console.print(
+        f"  curl {certificate}{ready.url}/--/api/v2/push/send -H 'Content-Type: application/json' \\\n"
+        """    -d '{"to":"ExponentPushToken[xxxxxxxxxxxxxxxxxxxxxx]","title":"Hello"}'\n""",
+        markup=False,
+    )

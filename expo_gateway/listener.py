@@ -1,0 +1,210 @@
+"""Sockets, and the HTTP server on them: HTTP/1.1 and prior-knowledge HTTP/2; with TLS, both by ALPN.
+
+`hypercorn.asyncio.serve` is not used: from Python 3.12 on it waits without limit for connections to end
+(https://github.com/pgjones/hypercorn/issues/308), and its connections are not ours (`connection.py`).
+"""
+
+import asyncio
+import errno
+import logging
+import socket
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from hypercorn.asyncio.worker_context import WorkerContext
+from hypercorn.config import Config
+from starlette.types import ASGIApp
+
+from expo_gateway.connection import MAX_WAITING, Connection
+from expo_gateway.errors import CannotStart, SettingsError
+from expo_gateway.logs import ACCESS
+from expo_gateway.settings import Server
+
+log = logging.getLogger(__name__)
+
+# Our choice: a burst of connections waits for the loop instead of for the client's next SYN, a second later.
+BACKLOG = 1024
+HANDSHAKE_S = 10.0
+TLS_CLOSE_S = 3.0
+# What is still there after the drain is cut; this long it gets to notice.
+CUT_S = 1.0
+
+
+@asynccontextmanager
+async def serving(
+    app: ASGIApp,
+    *,
+    sockets: Sequence[socket.socket],
+    tls: ssl.SSLContext | None,
+    settings: Server,
+    access_log: bool = False,
+) -> AsyncIterator[None]:
+    """Inside, clients are served. At the end nobody new is; who is being served gets `settings.drain_s`.
+
+    The app's lifespan is its own affair: who opened it closes it. CannotStart: the port was taken after `bind`.
+    """
+    listener = _Listener(app, config=_config(settings, access_log=access_log), write_timeout_s=settings.write_timeout_s)
+    async with asyncio.TaskGroup() as connections:
+        servers = [await listener.listen(sock, tls, connections) for sock in sockets]
+        try:
+            yield
+        finally:
+            for server in servers:
+                server.close()
+            await listener.drain(settings.drain_s)
+
+
+class _Listener:
+    def __init__(self, app: ASGIApp, *, config: "_Config", write_timeout_s: float) -> None:
+        self._app = app
+        self._config = config
+        self._write_timeout_s = write_timeout_s
+        self._context = WorkerContext(None)
+        self._connections: dict[asyncio.Task[None], Connection] = {}
+
+    async def listen(
+        self, sock: socket.socket, tls: ssl.SSLContext | None, connections: asyncio.TaskGroup
+    ) -> asyncio.Server:
+        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            connection = Connection(
+                self._app,
+                config=self._config,
+                context=self._context,
+                reader=reader,
+                writer=writer,
+                write_timeout_s=self._write_timeout_s,
+            )
+            task = connections.create_task(_guarded(connection))
+            self._connections[task] = connection
+            task.add_done_callback(self._connections.pop)
+
+        try:
+            return await asyncio.start_server(
+                connected,
+                sock=sock,
+                ssl=tls,
+                backlog=BACKLOG,
+                ssl_handshake_timeout=HANDSHAKE_S if tls is not None else None,
+                ssl_shutdown_timeout=TLS_CLOSE_S if tls is not None else None,
+            )
+        except OSError as error:
+            raise _cannot_bind(error, *sock.getsockname()[:2]) from error
+
+    async def drain(self, drain_s: float) -> None:
+        """Idle connections close now, busy ones after their answers, and after `drain_s` whoever is left."""
+        self._config.draining = True
+        for connection in self._connections.values():
+            connection.go_away()
+        await self._context.terminated.set()
+        await self._wait(drain_s)
+        if self._connections:
+            log.warning("%d connections were still busy after %g seconds and are cut", len(self._connections), drain_s)
+        for connection in self._connections.values():
+            connection.abort()
+        await self._wait(CUT_S)
+        for task in self._connections:
+            task.cancel()
+
+    async def _wait(self, timeout_s: float) -> None:
+        if self._connections:
+            await asyncio.wait(self._connections, timeout=timeout_s)
+
+
+async def _guarded(connection: Connection) -> None:
+    """A client's nonsense, or a bug under us, ends its connection and no other."""
+    try:
+        await connection.run()
+    except* OSError:
+        log.debug("a client's connection broke")
+    except* Exception as errors:
+        log.warning("a connection failed: %r", errors.exceptions)
+        log.debug("where it failed", exc_info=errors)
+
+
+class _Config(Config):
+    """Hypercorn's, with the traps closed that are settings."""
+
+    draining = False
+
+    def response_headers(self, protocol: str) -> list[tuple[bytes, bytes]]:
+        headers = super().response_headers(protocol)
+        if self.draining and protocol == "h11":
+            headers.append((b"connection", b"close"))
+        return headers
+
+
+def _config(settings: Server, *, access_log: bool) -> _Config:
+    config = _Config()
+    config.errorlog = None
+    config.accesslog = logging.getLogger(ACCESS) if access_log else None
+    config.access_log_format = '%(h)s "%(r)s" %(s)s %(D)sus'
+    config.include_server_header = False
+    config.keep_alive_timeout = settings.keep_alive_s
+    # At this number HTTP/2 requests in flight get no answer, so it is out of reach.
+    config.keep_alive_max_requests = 10**9
+    config.h2_max_concurrent_streams = 256
+    config.max_app_queue_size = MAX_WAITING
+    return config
+
+
+def bind(host: str, port: int) -> list[socket.socket]:
+    """Sockets for every address of `host`, all on one port, not listening yet. Port 0 takes a free one."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (socket.gaierror, UnicodeError) as error:
+        raise SettingsError(
+            f"server.host: got {host!r}, which has no address; wanted a name or address of this machine"
+        ) from error
+    sockets: list[socket.socket] = []
+    for family, _, _, _, address in found:
+        at = (str(address[0]), sockets[0].getsockname()[1] if sockets else port)
+        try:
+            sockets.append(_bound(family, at))
+        except OSError as error:
+            # "localhost" may mean ::1 too, on a machine without IPv6.
+            if sockets and error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                continue
+            close_all(sockets)
+            raise _cannot_bind(error, *at) from error
+    return sockets
+
+
+def _bound(family: int, address: tuple[str, int]) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # asyncio does this for sockets that it makes itself only: an answer must not wait for an acknowledgement.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # A client that vanished while it waits for an answer is found out by the kernel.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(address)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _cannot_bind(error: OSError, host: str, port: int) -> Exception:
+    if error.errno == errno.EADDRINUSE:
+        return CannotStart(
+            f"port {port} on {host} is taken by another program; stop it, or choose another with --port (0 takes any)"
+        )
+    if error.errno == errno.EACCES:
+        return CannotStart(f"port {port} may not be taken by this user; choose one from 1024 up with --port")
+    return SettingsError(f"server.host: got {host!r} ({error.strerror}); wanted an address of this machine")
+
+
+def close_all(sockets: Sequence[socket.socket]) -> None:
+    for sock in sockets:
+        sock.close()
+
+
+def url_of(host: str, sockets: Sequence[socket.socket], *, tls: bool) -> str:
+    """Where a client on this machine reaches us; loopback when we listen on every address."""
+    port = sockets[0].getsockname()[1]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
