@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +10,10 @@ import orjson
 import typer
 
 from expo_gateway import __version__
+from expo_gateway.commands import devices, projects, tokens
+from expo_gateway.commands.check import check
+from expo_gateway.commands.receipts import receipts
+from expo_gateway.commands.send import send
 from expo_gateway.errors import ExpoGatewayError, SettingsError
 from expo_gateway.logs import set_up_logs
 from expo_gateway.settings import load_settings
@@ -20,7 +24,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="expo-gateway",
     help="An Expo-compatible push gateway and emulator.",
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -63,6 +66,18 @@ def serve(
     tls: Annotated[
         bool | None, typer.Option("--tls/--no-tls", help="Serve TLS with a certificate of the emulators' authority.")
     ] = None,
+    tls_certificate: Annotated[
+        Path | None, typer.Option(metavar="FILE.pem", help="Serve TLS with this certificate and its issuers'.")
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(metavar="FILE.pem", help="The private key of --tls-certificate.")
+    ] = None,
+    proxy_port: Annotated[
+        int | None,
+        typer.Option(
+            help="Serve a forward proxy here, which leads https://exp.host to the gateway; 0 takes any free port."
+        ),
+    ] = None,
     strict: Annotated[
         bool | None,
         typer.Option("--strict/--no-strict", help="Refuse push tokens that were never registered, as Expo does."),
@@ -80,7 +95,8 @@ def serve(
         config=config,
         environ=os.environ,
         overrides={
-            "server": _given(host=host, port=port, tls=tls),
+            "server": _given(host=host, port=port, tls=tls, tls_certificate=tls_certificate, tls_key=tls_key),
+            "proxy": _given(port=proxy_port, enabled=True if proxy_port is not None else None),
             "store": _given(data=data),
             "emulator": _given(strict=strict),
         },
@@ -108,7 +124,22 @@ def print_json(ready: "Ready") -> None:
         "ca": str(ready.ca),
         "pid": ready.pid,
     }
+    if ready.proxy is not None:
+        line["proxy"] = ready.proxy
     print(orjson.dumps(line).decode(), flush=True)
+
+
+def _proxy_lines(ready: "Ready") -> Iterator[tuple[str, str]]:
+    """What a client with https://exp.host written into it needs in its environment."""
+    if ready.proxy is not None:
+        yield "forward proxy", f"HTTPS_PROXY={ready.proxy} leads https://exp.host here, for those who trust the CA:"
+        for runtime, name in (
+            ("Node", "NODE_EXTRA_CA_CERTS"),
+            ("Python", "REQUESTS_CA_BUNDLE"),
+            ("curl", "CURL_CA_BUNDLE"),
+            ("Go, .NET", "SSL_CERT_FILE"),
+        ):
+            yield f"  {runtime}", f"{name}={ready.ca}"
 
 
 def print_screen(ready: "Ready") -> None:
@@ -118,7 +149,7 @@ def print_screen(ready: "Ready") -> None:
 
     console = Console(highlight=False, soft_wrap=True)
     kept = str(ready.data) if ready.data is not None else "nowhere: it goes at exit (--data DIR keeps it)"
-    certificate = f"--cacert {ready.ca} " if ready.url.startswith("https:") else ""
+    certificate = f"--cacert {ready.ca} " if ready.url.startswith("https:") and ready.certificate is None else ""
     for label, text in (
         ("serving", ready.url),
         ("for SDKs", f"EXPO_BASE_URL={ready.url}"),
@@ -126,6 +157,7 @@ def print_screen(ready: "Ready") -> None:
         ("FCM emulator", ready.fcm),
         ("their CA", str(ready.ca)),
         ("state", kept),
+        *_proxy_lines(ready),
     ):
         console.print(f"  [dim]{label:<14}[/dim] {escape(text)}")
     console.print("\n  [dim]try[/dim]")
@@ -134,3 +166,9 @@ def print_screen(ready: "Ready") -> None:
         """    -d '{"to":"ExponentPushToken[xxxxxxxxxxxxxxxxxxxxxx]","title":"Hello"}'\n""",
         markup=False,
     )
+
+
+for _command in (send, receipts, check):
+    app.command()(_command)
+for _name, _commands in (("projects", projects.app), ("tokens", tokens.app), ("devices", devices.app)):
+    app.add_typer(_commands, name=_name)

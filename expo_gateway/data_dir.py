@@ -19,6 +19,7 @@ if sys.platform != "win32":
     import fcntl
 
 LOCK = "server.lock"
+DATABASE = "gateway.db"
 THROWAWAY_PREFIX = "expo-gateway-"
 
 

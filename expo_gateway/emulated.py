@@ -5,7 +5,7 @@ The providers are those that talk to Apple and Google; nothing differs but the a
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -54,6 +54,12 @@ class LateProvider(Generic[Request]):
             self._made = asyncio.ensure_future(asyncio.to_thread(self._make))
         return self._made
 
+    @property
+    def made(self) -> Provider[Request] | None:
+        """The provider, once there is one."""
+        is_made = self._made is not None and self._made.done() and self._made.exception() is None
+        return self._made.result() if self._made is not None and is_made else None
+
     async def send(self, request: Request) -> Outcome:
         provider = await asyncio.shield(self.warm_up())
         return await provider.send(request)
@@ -88,6 +94,10 @@ class Emulated:
         await self.apns_provider.warm_up()
         await self.fcm_provider.warm_up()
 
+    def apns_connections(self) -> int:
+        """How many of them take pushes now."""
+        return getattr(self.apns_provider.made, "connections", 0)
+
     @property
     def apns_url(self) -> str:
         return f"https://127.0.0.1:{self.apns.port}"
@@ -99,10 +109,18 @@ class Emulated:
 
 @asynccontextmanager
 async def open_emulated(
-    directory: Path, *, clock: Callable[[], float], apns_port: int = 0, fcm_port: int = 0
+    directory: Path,
+    *,
+    clock: Callable[[], float],
+    apns_port: int = 0,
+    fcm_port: int = 0,
+    extra_names: Sequence[str] = (),
 ) -> AsyncIterator[Emulated]:
-    """Start both emulators on loopback. Certificates are kept in `directory`; everything else goes at the end."""
-    tls = await asyncio.to_thread(ensure_certificates, directory)
+    """Start both emulators on loopback. Certificates are kept in `directory`; everything else goes at the end.
+
+    `extra_names`: host names and addresses that the certificate has beside localhost and the providers' names.
+    """
+    tls = await asyncio.to_thread(ensure_certificates, directory, extra_names=extra_names)
     inbox, oauth = Inbox(), OAuth(clock=clock)
     apns_devices, fcm_devices = VirtualDevices(), VirtualDevices()
     apns_faults, fcm_faults = Faults(), Faults()

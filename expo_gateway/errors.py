@@ -2,6 +2,7 @@
 
     ExpoGatewayError
     ├── RequestRefused     the caller's fault: the whole request is answered with `errors`
+    │   └── BearerRefused  its access token is unknown: answered in OAuth's shape
     ├── StoreUnavailable   ours: the store can't read or write now; nothing was accepted, try again
     ├── SettingsError      the operator's: a setting is wrong; its message names it
     └── CannotStart        the machine's state is in the way: a taken port, a data directory in use
@@ -30,6 +31,7 @@ class RequestRefused(ExpoGatewayError):
         status: int = 400,
         details: Mapping[str, object] | None = None,
         is_transient: bool = False,
+        retry_after_s: int | None = None,
     ) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
@@ -37,6 +39,15 @@ class RequestRefused(ExpoGatewayError):
         self.status = status
         self.details = details
         self.is_transient = is_transient
+        self.retry_after_s = retry_after_s
+
+
+class BearerRefused(RequestRefused):
+    """The bearer token is none, or was revoked. Its answer has OAuth's shape and not Expo's: `code` and `message` are
+    its `error` and `error_description`."""
+
+    def __init__(self) -> None:
+        super().__init__("invalid_token", "The bearer token is invalid", status=401)
 
 
 class StoreUnavailable(ExpoGatewayError):

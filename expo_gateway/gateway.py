@@ -1,11 +1,21 @@
 """Say yes or no now: a batch becomes tickets, ids become receipts, a device gets its push token."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from expo_gateway.admission.desk import Admission
 from expo_gateway.errors import RequestRefused
+from expo_gateway.metrics import TicketCounts
 from expo_gateway.outbox.base import NewBatch, Outbox
-from expo_gateway.protocol.device import Device, Platform, Project, Registration, project_id_of, virtual_device
+from expo_gateway.protocol.device import (
+    Device,
+    Platform,
+    Project,
+    ProjectKind,
+    Registration,
+    project_id_of,
+    virtual_device,
+)
 from expo_gateway.protocol.message import SendRequest
 from expo_gateway.protocol.push_token import PUSH_TOKEN_RANDOM_BYTES, is_well_formed, passes_sdk_check, push_token
 from expo_gateway.protocol.ticket import (
@@ -27,7 +37,8 @@ class TokenPolicy:
     """What becomes of push tokens and projects that nobody registered.
 
     Not strict, the emulator's default: whatever passes the Node SDK's check is enrolled as a virtual device of
-    `project`, on `platform` (None: half iPhones, half Android phones). Strict: refused, as exp.host does.
+    `project`, on `platform` (None: half iPhones, half Android phones). Strict: refused, as exp.host does; so are those
+    that come in one request with a device of a real project.
     """
 
     project: Project
@@ -55,23 +66,36 @@ class Gateway:
         clock: Callable[[], float],
         random_bytes: Callable[[int], bytes],
         wake: Callable[[], None],
+        admission: Admission | None = None,
+        refresh: Callable[[], Awaitable[None]] | None = None,
+        receipts_need_token: bool = False,
     ) -> None:
+        """`refresh` brings `admission` up to date; it is awaited for a project that `admission` does not know yet.
+
+        Without an admission nothing is configured. `receipts_need_token`: see `receipts`.
+        """
+        self._admission = admission if admission is not None else Admission()
+        self._refresh = refresh
+        self._receipts_need_token = receipts_need_token
         self._registry = registry
         self._outbox = outbox
         self._policy = policy
         self._clock = clock
         self._random_bytes = random_bytes
         self._wake = wake
+        self.counts = TicketCounts()
 
-    async def accept(self, request: SendRequest, *, body: bytes) -> Tickets:
+    async def accept(self, request: SendRequest, *, body: bytes, bearer: str | None = None) -> Tickets:
         """Take a batch in. When this returns, every ticket that is ok is durable and will be tried.
 
-        `body` is what the request was decoded from; it is stored as it is. Raises RequestRefused when the batch as a
-        whole is refused, StoreUnavailable when it can't be kept; nothing is accepted then.
+        `body` is what the request was decoded from; it is stored as it is. `bearer` is the access token that came with
+        it. Raises RequestRefused when the batch as a whole is refused, StoreUnavailable when it can't be kept; nothing
+        is accepted then.
         """
         tokens = [token for _, token in request.recipients()]
         devices = await self._devices(tokens)
         _refuse_mixed_projects(tokens, devices)
+        await self._admit(devices, count=len(tokens), bearer=bearer)
         refused = [self._refusal(token, devices.get(token)) for token in tokens]
         batch = batch_id(now=self._clock(), random_bytes=self._random_bytes(BATCH_RANDOM_BYTES))
         accepted = next((token for token, error in zip(tokens, refused, strict=True) if error is None), None)
@@ -86,16 +110,35 @@ class Gateway:
                 )
             )
             self._wake()
+        self.counts.add([error.error for error in refused if error is not None], places=len(tokens))
         return Tickets(batch_id=batch, refused=refused)
 
-    async def receipts(self, ticket_ids: Sequence[str]) -> Mapping[str, bytes]:
-        """Receipt JSON by ticket id, in the order asked; ids without a receipt are left out."""
+    async def _admit(self, devices: Mapping[str, Device], *, count: int, bearer: str | None) -> None:
+        """Who sends, then how much: a caller that may not send uses up nothing of the project's rate."""
+        device = next(iter(devices.values()), None)
+        if device is None:
+            return
+        project = device.project
+        if project.kind is ProjectKind.REAL and self._refresh is not None and not self._admission.knows(project):
+            await self._refresh()
+        self._admission.check_bearer(project.project_id, bearer)
+        self._admission.take_rate(project.project_id, count=count, now=self._clock())
+
+    async def receipts(self, ticket_ids: Sequence[str], *, bearer: str | None = None) -> Mapping[str, bytes]:
+        """Receipt JSON by ticket id, in the order asked; ids without a receipt are left out.
+
+        The access token of a project is not asked for, unless `receipts_need_token`: the Python SDK's check_receipts
+        and several other SDKs never send it, and a ticket id can't be guessed. RequestRefused as for `accept`.
+        """
         if len(ticket_ids) > MAX_RECEIPT_IDS:
             raise RequestRefused(
                 "PUSH_TOO_MANY_RECEIPTS",
                 f"You can request a maximum of {MAX_RECEIPT_IDS} receipts per request (received {len(ticket_ids)}); "
                 "divide your requests.",
             )
+        if self._receipts_need_token:
+            for project_id in await self._outbox.project_ids(ticket_ids):
+                self._admission.check_bearer(project_id, bearer)
         return await self._outbox.receipts(ticket_ids, not_before=self._clock() - RECEIPTS_KEPT_S)
 
     async def register(self, registration: Registration) -> str:
@@ -142,7 +185,7 @@ class Gateway:
         if not wanted:
             return {}
         known = await self._registry.devices(wanted)
-        if self._policy.strict or len(known) == len(wanted):
+        if len(known) == len(wanted) or self._policy.strict or _is_any_real(known):
             return known
         enrolled = await self._registry.enrol([self._virtual(token) for token in wanted if token not in known])
         return {**known, **enrolled}
@@ -153,8 +196,17 @@ class Gateway:
     def _refusal(self, token: str, device: Device | None) -> TicketError | None:
         if device is not None:
             # The provider called it dead: the first send had a receipt that said so, later ones have this ticket.
-            return None if device.gone_at is None else not_a_recipient(token)
+            # A virtual device was enrolled before its project became real: no real provider knows it.
+            is_stray = device.virtual and device.project.kind is ProjectKind.REAL
+            if device.gone_at is not None or is_stray:
+                return not_a_recipient(token)
+            return self._admission.missing_credentials(device)
         return not_a_recipient(token) if is_well_formed(token) else not_a_push_token(token)
+
+
+def _is_any_real(devices: Mapping[str, Device]) -> bool:
+    """Then an unknown push token is just unknown: as a virtual device it would make the request one of two projects."""
+    return any(device.project.kind is ProjectKind.REAL for device in devices.values())
 
 
 def _refuse_mixed_projects(tokens: Sequence[str], devices: Mapping[str, Device]) -> None:

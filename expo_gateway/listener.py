@@ -11,6 +11,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
@@ -18,7 +19,6 @@ from starlette.types import ASGIApp
 
 from expo_gateway.connection import MAX_WAITING, Connection
 from expo_gateway.errors import CannotStart, SettingsError
-from expo_gateway.logs import ACCESS
 from expo_gateway.settings import Server
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,15 @@ TLS_CLOSE_S = 3.0
 CUT_S = 1.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """What listens where, and speaks what."""
+
+    app: ASGIApp
+    sock: socket.socket
+    tls: ssl.SSLContext | None
+
+
 @asynccontextmanager
 async def serving(
     app: ASGIApp,
@@ -38,15 +47,17 @@ async def serving(
     sockets: Sequence[socket.socket],
     tls: ssl.SSLContext | None,
     settings: Server,
-    access_log: bool = False,
+    also: Sequence[Served] = (),
 ) -> AsyncIterator[None]:
     """Inside, clients are served. At the end nobody new is; who is being served gets `settings.drain_s`.
 
-    The app's lifespan is its own affair: who opened it closes it. CannotStart: the port was taken after `bind`.
+    `also` is served and drained in the same way. The apps' lifespan is their own affair: who opened them closes them.
+    CannotStart: the port was taken after `bind`.
     """
-    listener = _Listener(app, config=_config(settings, access_log=access_log), write_timeout_s=settings.write_timeout_s)
+    listener = _Listener(config=_config(settings), write_timeout_s=settings.write_timeout_s)
+    main = [Served(app=app, sock=sock, tls=tls) for sock in sockets]
     async with asyncio.TaskGroup() as connections:
-        servers = [await listener.listen(sock, tls, connections) for sock in sockets]
+        servers = [await listener.listen(each, connections) for each in (*main, *also)]
         try:
             yield
         finally:
@@ -56,19 +67,16 @@ async def serving(
 
 
 class _Listener:
-    def __init__(self, app: ASGIApp, *, config: "_Config", write_timeout_s: float) -> None:
-        self._app = app
+    def __init__(self, *, config: "_Config", write_timeout_s: float) -> None:
         self._config = config
         self._write_timeout_s = write_timeout_s
         self._context = WorkerContext(None)
         self._connections: dict[asyncio.Task[None], Connection] = {}
 
-    async def listen(
-        self, sock: socket.socket, tls: ssl.SSLContext | None, connections: asyncio.TaskGroup
-    ) -> asyncio.Server:
+    async def listen(self, served: Served, connections: asyncio.TaskGroup) -> asyncio.Server:
         def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             connection = Connection(
-                self._app,
+                served.app,
                 config=self._config,
                 context=self._context,
                 reader=reader,
@@ -82,14 +90,14 @@ class _Listener:
         try:
             return await asyncio.start_server(
                 connected,
-                sock=sock,
-                ssl=tls,
+                sock=served.sock,
+                ssl=served.tls,
                 backlog=BACKLOG,
-                ssl_handshake_timeout=HANDSHAKE_S if tls is not None else None,
-                ssl_shutdown_timeout=TLS_CLOSE_S if tls is not None else None,
+                ssl_handshake_timeout=HANDSHAKE_S if served.tls is not None else None,
+                ssl_shutdown_timeout=TLS_CLOSE_S if served.tls is not None else None,
             )
         except OSError as error:
-            raise _cannot_bind(error, *sock.getsockname()[:2]) from error
+            raise _cannot_bind(error, *served.sock.getsockname()[:2]) from error
 
     async def drain(self, drain_s: float) -> None:
         """Idle connections close now, busy ones after their answers, and after `drain_s` whoever is left."""
@@ -134,11 +142,11 @@ class _Config(Config):
         return headers
 
 
-def _config(settings: Server, *, access_log: bool) -> _Config:
+def _config(settings: Server) -> _Config:
     config = _Config()
     config.errorlog = None
-    config.accesslog = logging.getLogger(ACCESS) if access_log else None
-    config.access_log_format = '%(h)s "%(r)s" %(s)s %(D)sus'
+    # doors/requests.py writes it, with the request's id.
+    config.accesslog = None
     config.include_server_header = False
     config.keep_alive_timeout = settings.keep_alive_s
     # At this number HTTP/2 requests in flight get no answer, so it is out of reach.
@@ -148,8 +156,11 @@ def _config(settings: Server, *, access_log: bool) -> _Config:
     return config
 
 
-def bind(host: str, port: int) -> list[socket.socket]:
-    """Sockets for every address of `host`, all on one port, not listening yet. Port 0 takes a free one."""
+def bind(host: str, port: int, *, option: str = "--port") -> list[socket.socket]:
+    """Sockets for every address of `host`, all on one port, not listening yet. Port 0 takes a free one.
+
+    `option` is what chooses another port. SettingsError, CannotStart.
+    """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (socket.gaierror, UnicodeError) as error:
@@ -166,7 +177,7 @@ def bind(host: str, port: int) -> list[socket.socket]:
             if sockets and error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                 continue
             close_all(sockets)
-            raise _cannot_bind(error, *at) from error
+            raise _cannot_bind(error, *at, option=option) from error
     return sockets
 
 
@@ -188,13 +199,13 @@ def _bound(family: int, address: tuple[str, int]) -> socket.socket:
     return sock
 
 
-def _cannot_bind(error: OSError, host: str, port: int) -> Exception:
+def _cannot_bind(error: OSError, host: str, port: int, *, option: str = "--port") -> Exception:
     if error.errno == errno.EADDRINUSE:
         return CannotStart(
-            f"port {port} on {host} is taken by another program; stop it, or choose another with --port (0 takes any)"
+            f"port {port} on {host} is taken by another program; stop it, or choose another with {option} (0 takes any)"
         )
     if error.errno == errno.EACCES:
-        return CannotStart(f"port {port} may not be taken by this user; choose one from 1024 up with --port")
+        return CannotStart(f"port {port} may not be taken by this user; choose one from 1024 up with {option}")
     return SettingsError(f"server.host: got {host!r} ({error.strerror}); wanted an address of this machine")
 
 

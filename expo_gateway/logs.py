@@ -8,10 +8,12 @@ import logging
 import sys
 from typing import TYPE_CHECKING, TextIO
 
+from expo_gateway.log_context import bound
 from expo_gateway.settings import Logs
 
 if TYPE_CHECKING:
     from structlog.stdlib import ProcessorFormatter
+    from structlog.typing import EventDict, Processor
 
 # They tell of every connection or retry; what matters of it our own lines say.
 _QUIET = ("aioapns", "asyncio", "h2", "hpack", "httpx", "hypercorn", "pyfcm", "urllib3", "google", "concurrent")
@@ -57,13 +59,14 @@ def warm_up() -> None:
 def _rendering(*, console: bool, colors: bool) -> "ProcessorFormatter":
     import structlog
 
-    renderer: structlog.typing.Processor
+    renderer: Processor
     if console:
         renderer = structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
     else:
         renderer = structlog.processors.JSONRenderer()
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[
+            _add_context,
             structlog.stdlib.add_log_level,
             structlog.stdlib.add_logger_name,
             structlog.stdlib.ExtraAdder(),
@@ -75,3 +78,8 @@ def _rendering(*, console: bool, colors: bool) -> "ProcessorFormatter":
             renderer,
         ],
     )
+
+
+def _add_context(_logger: object, _method: str, line: "EventDict") -> "EventDict":
+    """Request, batch or delivery that the line is about. Lines are rendered in the task that wrote them."""
+    return {**line, **bound()}

@@ -8,6 +8,7 @@ import signal
 import socket
 import ssl
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from starlette.types import ASGIApp
 
+from expo_gateway.certificates import followed, load_own_certificate
 from expo_gateway.data_dir import open_data_dir
 from expo_gateway.errors import CannotStart
 from expo_gateway.listener import bind, close_all, serving, url_of
@@ -39,6 +41,10 @@ class Ready:
     pid: int
     data: Path | None
     """None: a throwaway."""
+    proxy: str | None = None
+    """URL of the forward proxy, if there is one."""
+    certificate: Path | None = None
+    """The operator's own, if that is what `url` is served with; else `ca` is its authority too."""
 
 
 def run(settings: Settings, *, announce: Callable[[Ready], None]) -> int:
@@ -57,9 +63,13 @@ def run(settings: Settings, *, announce: Callable[[Ready], None]) -> int:
 
 async def _run(settings: Settings, directory: Path, announce: Callable[[Ready], None]) -> None:
     with _stop_signals() as stop:
+        own = await asyncio.to_thread(
+            load_own_certificate, settings.server.tls_certificate, settings.server.tls_key, clock=time.time
+        )
         sockets = bind(settings.server.host, settings.server.port)
         # Half of a start is the providers' libraries; a taken port is said without them.
         from expo_gateway.app import open_app
+        from expo_gateway.proxy_door import open_proxy_door
 
         async with AsyncExitStack() as stack:
             stack.callback(close_all, sockets)
@@ -68,8 +78,17 @@ async def _run(settings: Settings, directory: Path, announce: Callable[[Ready], 
             except OSError as error:
                 raise _cannot_open(error, settings) from error
             tls = app.emulated.tls.server_context() if settings.server.tls else None
+            if own is not None:
+                tls = await stack.enter_async_context(followed(own))
+            proxy = await stack.enter_async_context(open_proxy_door(app.asgi, app.emulated, settings))
             await stack.enter_async_context(
-                serving(app.asgi, sockets=sockets, tls=tls, settings=settings.server, access_log=settings.logs.access)
+                serving(
+                    app.asgi,
+                    sockets=sockets,
+                    tls=tls,
+                    settings=settings.server,
+                    also=proxy.inner if proxy is not None else (),
+                )
             )
             ready = Ready(
                 url=url_of(settings.server.host, sockets, tls=tls is not None),
@@ -78,11 +97,14 @@ async def _run(settings: Settings, directory: Path, announce: Callable[[Ready], 
                 ca=app.emulated.tls.ca_pem,
                 pid=os.getpid(),
                 data=settings.store.data,
+                proxy=proxy.url if proxy is not None else None,
+                certificate=settings.server.tls_certificate,
             )
             await asyncio.to_thread(announce, ready)
             await asyncio.to_thread(warm_up)
             await app.emulated.warm_up()
             await stop.wait()
+            app.stopping.set()
             log.info("stopping: requests and deliveries under way get to finish; a second signal ends at once")
 
 

@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from expo_gateway.errors import SettingsError
+from expo_gateway.project_settings import ProjectTable, read_project_tables
 
 ENV_PREFIX = "EXPO_GATEWAY_"
 
@@ -31,6 +32,21 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     host: Annotated[str, Meta(min_length=1, description="Address or host name to listen on.")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="Port to listen on; 0 takes any free one.")] = 8080
     tls: Annotated[bool, Meta(description="Serve TLS with a certificate of the emulators' authority.")] = False
+    tls_certificate: Annotated[
+        Path | None,
+        Meta(
+            description="Serve TLS with this certificate instead, followed by its issuers', as PEM. "
+            "It is read again when it changes.",
+            extra={"wanted": "the path of a file"},
+        ),
+    ] = None
+    tls_key: Annotated[
+        Path | None,
+        Meta(
+            description="The certificate's private key, as PEM without a passphrase.",
+            extra={"wanted": "the path of a file"},
+        ),
+    ] = None
     body_timeout_s: Annotated[
         float, Meta(gt=0, le=3600, description="Seconds a request's body may take to arrive, else it is answered 408.")
     ] = 30.0
@@ -44,6 +60,11 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     drain_s: Annotated[
         float, Meta(ge=0, le=3600, description="Seconds that requests under way get to finish at a stop.")
     ] = 10.0
+    metrics: Annotated[bool, Meta(description="Answer GET /metrics with what is counted, for Prometheus.")] = True
+    # Off: the Python SDK's check_receipts and several other SDKs never send the token there, and ids can't be guessed.
+    receipts_need_token: Annotated[
+        bool, Meta(description="Ask for a project's access token for receipts too, which some SDKs never send.")
+    ] = False
 
 
 class Store(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -79,6 +100,43 @@ class Emulator(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     fcm_port: Annotated[int, Meta(ge=0, le=65535, description="Port of the FCM emulator; 0 takes any free one.")] = 0
 
 
+class Proxy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The forward proxy, for clients with https://exp.host written into them."""
+
+    enabled: Annotated[bool, Meta(description="Serve a forward proxy that leads to the gateway and nowhere else.")] = (
+        False
+    )
+    port: Annotated[
+        int, Meta(ge=0, le=65535, description="Port of the forward proxy, if it is enabled; 0 takes any free one.")
+    ] = 8081
+    providers: Annotated[
+        bool, Meta(description="Lead clients of APNs, FCM and Google's OAuth through the proxy to the emulators too.")
+    ] = False
+
+
+class Providers(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where real projects send to. For tests: emulators that are addressed as if they were Apple and Google."""
+
+    apns_host: Annotated[
+        str | None,
+        Meta(
+            description="Connect here in place of Apple's hosts; the certificate must still be in Apple's names.",
+            extra={"wanted": "a host name or an address"},
+        ),
+    ] = None
+    apns_port: Annotated[int, Meta(ge=1, le=65535, description="Port of APNs; Apple answers on 443 and 2197.")] = 443
+    fcm_endpoint: Annotated[
+        str, Meta(pattern=r"^https?://[^/]+$", description="Send here in place of Google.", extra={"wanted": "a URL"})
+    ] = "https://fcm.googleapis.com"
+    ca_file: Annotated[
+        Path | None,
+        Meta(
+            description="Trust the authorities in this PEM file beside the system's.",
+            extra={"wanted": "the path of a file"},
+        ),
+    ] = None
+
+
 class Dispatcher(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Sending to the providers."""
 
@@ -109,8 +167,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     server: Server = Server()
     store: Store = Store()
     emulator: Emulator = Emulator()
+    proxy: Proxy = Proxy()
+    providers: Providers = Providers()
     dispatcher: Dispatcher = Dispatcher()
     logs: Logs = Logs()
+    projects: tuple[ProjectTable, ...] = ()
+    """The file's `[[projects]]` tables; they have no names in the environment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +205,7 @@ def load_settings(
     origins: dict[tuple[str, str], str] = {}
     merged: Tree = {}
     from_file = _from_file(config) if config is not None else {}
+    tables: object = from_file.pop("projects", [])
     cli = {section: dict(keys) for section, keys in overrides.items()}
     for origin, tree in ((str(config), from_file), ("the environment", _from_environ(environ)), ("the options", cli)):
         for section, keys in tree.items():
@@ -150,12 +213,19 @@ def load_settings(
             origins.update({(section, key): origin for key in keys})
     if merged.get("store", {}).get("data") is not None:
         merged["store"].setdefault("durability", "power")
-    return _validated(merged, origins)
+    settings = _validated(merged, origins)
+    return settings if config is None or not tables else _with_projects(settings, tables, config)
+
+
+def _with_projects(settings: Settings, tables: object, config: Path) -> Settings:
+    return msgspec.structs.replace(settings, projects=read_project_tables(tables, config=config))
 
 
 def describe_settings() -> Iterator[Setting]:
     """Every setting, in the order in which it is declared."""
     for section in msgspec.structs.fields(Settings):
+        if section.name == "projects":
+            continue
         for field in msgspec.structs.fields(section.type):
             yield Setting(
                 section=section.name,
@@ -177,6 +247,8 @@ def _from_file(path: Path) -> Tree:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"--config: got {path}, which is not TOML: {error}") from error
     for section, keys in tree.items():
+        if section == "projects":
+            continue
         if not isinstance(keys, dict) or not (keys or hasattr(Settings, section)):
             raise SettingsError(_unknown(section, f"in {path}"))
         for key in keys:
@@ -244,8 +316,10 @@ def _wanted(annotated: Any) -> str:
         kind = "a whole number" if plain is int else "a number"
         low = f"from {meta.ge:g}" if meta.ge is not None else f"above {meta.gt:g}, up"
         return f"{kind} {low} to {meta.le:g}"
+    if plain in (str, str | None) and (meta.extra or {}).get("wanted"):
+        return str((meta.extra or {})["wanted"])
     if plain is str:
         return "@owner/slug" if meta.pattern else "some text"
     if plain == Path | None:
-        return "the path of a directory"
+        return str((meta.extra or {}).get("wanted", "the path of a directory"))
     return "one of " + ", ".join(plain.__args__)

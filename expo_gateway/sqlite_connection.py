@@ -84,6 +84,12 @@ def _open_error(path: str, error: sqlite3.Error) -> SettingsError | StoreUnavail
     return SettingsError(text) if wrong_path else StoreUnavailable(text)
 
 
+def touch(connection: sqlite3.Connection) -> None:
+    """Write the file's first page as it is, so that a commit finds out whether it can be written."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    connection.execute(f"PRAGMA user_version = {int(version)}")
+
+
 def is_store_fault(error: Exception) -> bool:
     """Full, locked, damaged and the like; not a broken constraint or a wrong parameter."""
     return isinstance(error, sqlite3.OperationalError | sqlite3.InternalError) or type(error) is sqlite3.DatabaseError

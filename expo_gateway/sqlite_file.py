@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from expo_gateway.errors import StoreUnavailable
-from expo_gateway.sqlite_connection import MEMORY, Durability, advice, connect, is_store_fault, migrate
+from expo_gateway.metrics import COMMIT_S, Histogram
+from expo_gateway.sqlite_connection import MEMORY, Durability, advice, connect, is_store_fault, migrate, touch
 from expo_gateway.sqlite_group import Failed, Op, commit_group
 
 T = TypeVar("T")
@@ -57,6 +58,7 @@ class SqliteFile:
         self._busy_s = busy_s
         self._clock = clock
         self._quiet_until: dict[str, float] = {}
+        self.commit_s = Histogram(COMMIT_S)
         self._alone: deque[tuple[Op[object], asyncio.Future[object]]] = deque()
         self._together: dict[OpOfMany[object], list[tuple[object, asyncio.Future[object]]]] = {}
         self._waiting = 0
@@ -143,6 +145,10 @@ class SqliteFile:
         """
         await self.write(partial(migrate, component=component, scripts=scripts))
 
+    async def touch(self) -> None:
+        """Write something that changes nothing. StoreUnavailable: nothing can be written now."""
+        await self.write(touch)
+
     def complain(self, kind: str, text: str) -> None:
         """Log an error, at most one of a kind in COMPLAIN_EVERY_S seconds. Any thread may call this."""
         now = self._clock()
@@ -190,10 +196,12 @@ class SqliteFile:
 
     async def _commit(self, group: Sequence["_Call"]) -> None:
         ops = [call.op for call in group]
+        began_at = self._clock()
         try:
             outcomes = await _in_thread(self._writer_thread, partial(commit_group, self._writer, ops))
         except Exception as error:  # a bug of ours, or no memory: the callers must hear of it, and the next group runs
             outcomes = [Failed(error=error) for _ in group]
+        self.commit_s.observe(self._clock() - began_at)
         for call, outcome in zip(group, outcomes, strict=True):
             for future in call.futures:
                 self._settle(future, outcome)

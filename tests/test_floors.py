@@ -16,17 +16,19 @@ MAX_LINES = 400
 
 # A unit imports from lower floors and from itself. The roof is one unit.
 FLOORS: list[set[str]] = [
-    {"errors"},
+    {"errors", "metrics", "log_context"},
     {"protocol"},
     {"sqlite"},
-    {"registry", "outbox", "providers", "emulators"},
+    {"registry", "outbox", "providers", "emulators", "admission"},
     {"gateway", "dispatcher"},
     {"doors"},
     {"roof"},
 ]
 ROOF = {
     *("settings", "logs", "data_dir", "connection", "listener"),
-    *("emulated", "app", "server", "cli", "pytest_plugin", "__main__"),
+    *("certificates", "forward_proxy", "hosts_front", "proxy_door"),
+    *("commands", "project_settings", "project_files", "project_providers", "live_projects"),
+    *("exposition", "emulated", "app", "server", "cli", "pytest_plugin", "__main__"),
 }
 # Beyond the floors: a door translates; it asks the gateway and knows nothing of what lies behind it.
 BARRED = {
@@ -43,7 +45,7 @@ LIBRARIES: dict[str, Callable[[str], bool]] = {
     "sqlite3": lambda module: any(part.startswith("sqlite") for part in module.split(".")),
     "hypercorn": lambda module: module.split(".", 1)[1] in ("connection", "listener", "emulators.fcm_listener"),
     "signal": lambda module: module == f"{PACKAGE}.server",
-    "typer": lambda module: module == f"{PACKAGE}.cli",
+    "typer": lambda module: module == f"{PACKAGE}.cli" or module.startswith(f"{PACKAGE}.commands."),
 }
 
 Imports = Mapping[str, set[str]]

@@ -125,16 +125,6 @@ async def test_idle_connections_do_not_hold_up_the_end() -> None:
     assert loop.time() - started_at < 1.0
 
 
-async def test_the_access_log_has_neither_query_nor_headers(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "expo_gateway.access")
-    sockets = bind("127.0.0.1", 0)
-    async with serving(Played(), sockets=sockets, tls=None, settings=Server(), access_log=True):
-        await ask(sockets[0].getsockname()[1], b"/hello?accessToken=secret")
-
-    assert "GET /hello" in caplog.text
-    assert "secret" not in caplog.text
-
-
 def test_localhost_is_every_loopback_address_on_one_port() -> None:
     sockets = bind("localhost", 0)
     try:

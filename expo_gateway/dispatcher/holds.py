@@ -1,12 +1,13 @@
 """What keeps deliveries from being sent: a pause of a project, a breaker of a credential. No clock of its own."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 from expo_gateway.protocol.device import Platform
 from expo_gateway.protocol.receipt import FailedReceipt
 
 Key = tuple[str, Platform]
-"""(project id, platform): one credential."""
+"""One credential: see `sender.credential_key`."""
 
 # Our choice: a refused credential is asked again after this long, then after twice as long, up to the last.
 BREAKER_FIRST_S = 5.0
@@ -79,3 +80,11 @@ class Holds:
 
     def credential_works(self, key: Key) -> None:
         self._open.pop(key, None)
+
+    def paused(self, *, now: float) -> Counter[Platform]:
+        """How many credentials have a pause now."""
+        return Counter(platform for (_, platform), pause in self._pauses.items() if pause.until > now)
+
+    def refused(self) -> Counter[Platform]:
+        """How many credentials have an open breaker."""
+        return Counter(platform for _, platform in self._open)

@@ -13,6 +13,7 @@ from expo_gateway.dispatcher.sender import Sender
 from expo_gateway.dispatcher.work import BatchWork
 from expo_gateway.errors import StoreUnavailable
 from expo_gateway.outbox.base import Claim, Outbox
+from expo_gateway.protocol.ticket import accepted_at
 from expo_gateway.registry.base import Registry
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,8 @@ STORE_AGAIN_S = 1.0
 GIVE_BACK_S = 5.0
 # Our choice: a turn of the loop that takes longer than this means that the dispatcher is stuck.
 STUCK_AFTER_S = 30.0
+# Our choice: longer than the slowest attempt, which is four tries of 30 s in the queue and 30 s for the answer each.
+NO_PROGRESS_AFTER_S = 300.0
 
 
 class Dispatcher:
@@ -55,6 +58,8 @@ class Dispatcher:
         self._wakes = asyncio.Event()
         self._stopping = asyncio.Event()
         self._turned_at = clock()
+        self._has_ended = False
+        self.counts = sender.counts
 
     def wake(self) -> None:
         """Something is due now."""
@@ -68,11 +73,34 @@ class Dispatcher:
     def is_stuck(self) -> bool:
         return self._clock() - self._turned_at > STUCK_AFTER_S
 
+    def trouble(self) -> str:
+        """Why nothing is delivered, "" when nothing is in the way of it."""
+        now = self._clock()
+        if self._has_ended:
+            return "the dispatcher has ended; only a restart helps"
+        if self._stopping.is_set():
+            return "the dispatcher is stopping"
+        if self.is_stuck():
+            return f"the dispatcher is stuck: its loop has not turned for {now - self._turned_at:.0f} s"
+        idle_s = now - self._work.progressed_at
+        if self._active and idle_s > NO_PROGRESS_AFTER_S:
+            return f"the dispatcher is stuck: {len(self._active)} batches, and no delivery has ended for {idle_s:.0f} s"
+        return ""
+
     @property
     def active_batches(self) -> int:
         return len(self._active)
 
     async def run(self) -> None:
+        try:
+            await self._run()
+        except Exception:
+            log.exception("the dispatcher has ended; nothing is delivered until a restart")
+            raise
+        finally:
+            self._has_ended = True
+
+    async def _run(self) -> None:
         async with asyncio.TaskGroup() as group:
             keepers = [group.create_task(keeper()) for keeper in (self._recorder.run, self._extend, self._expire)]
             try:
@@ -113,6 +141,7 @@ class Dispatcher:
         for claim in claims:
             if claim.batch_id in held:
                 continue  # its lease lapsed under our hands and is ours anew: the work on it goes on
+            self.counts.claim_lag_s.observe(now - _due_at(claim))
             task = group.create_task(self._work.run(claim))
             self._active[task] = claim
             task.add_done_callback(self._finished)
@@ -162,3 +191,8 @@ class Dispatcher:
             except StoreUnavailable as error:
                 log.error("old batches could not be removed: %s", error)
             await asyncio.sleep(EXPIRE_EVERY_S)
+
+
+def _due_at(claim: Claim) -> float:
+    """When the batch was due; a place that was never tried was due at once."""
+    return max(accepted_at(claim.batch_id), min((pending.due_at for pending in claim.pending), default=0.0))

@@ -13,6 +13,7 @@ from typing import cast
 from expo_gateway.dispatcher.decision import Again, Final, decide, lapsed, window
 from expo_gateway.dispatcher.holds import Holds, Key, Pause
 from expo_gateway.errors import StoreUnavailable
+from expo_gateway.metrics import DeliveryCounts
 from expo_gateway.protocol.apns import ApnsRequest, build_apns_request
 from expo_gateway.protocol.device import Device, Platform, Project
 from expo_gateway.protocol.fcm import FcmRequest, build_fcm_request
@@ -26,6 +27,9 @@ log = logging.getLogger(__name__)
 
 # Our choice: what one credential may have in flight, well under what APNs and FCM take from one sender.
 MAX_IN_FLIGHT = 1000
+
+PROVIDERS = {Platform.IOS: "apns", Platform.ANDROID: "fcm"}
+"""As they are called in metrics."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +53,12 @@ class Delivery:
 
     @property
     def key(self) -> Key:
-        return self.device.project.project_id, self.device.platform
+        return credential_key(self.device.project.project_id, self.device.platform, sandbox=self.device.sandbox)
+
+
+def credential_key(project_id: str, platform: Platform, *, sandbox: bool) -> Key:
+    """Development builds are on their own: Apple's environments have each their credential, and their troubles."""
+    return f"{project_id}/sandbox" if sandbox and platform is Platform.IOS else project_id, platform
 
 
 class Sender:
@@ -74,6 +83,7 @@ class Sender:
         self._retry_budget_s = retry_budget_s
         self._max_in_flight = max_in_flight
         self._slots: dict[Key, asyncio.Semaphore] = {}
+        self.counts = DeliveryCounts()
 
     async def attempt(self, delivery: Delivery) -> tuple[Final | Again, int]:
         """Try once, unless something holds it back. Returns what follows, and the attempts made by now."""
@@ -81,7 +91,7 @@ class Sender:
             held = self._held(delivery)
             if held is not None:
                 return held, delivery.attempts
-            outcome = await self._send(delivery)
+            outcome = await self._timed(delivery)
         return await self._conclude(delivery, outcome), delivery.attempts + 1
 
     def _slot(self, key: Key) -> asyncio.Semaphore:
@@ -95,13 +105,32 @@ class Sender:
         now = self._clock()
         span = window(delivery.message, accepted_at=delivery.accepted_at, budget_s=self._retry_budget_s)
         if span.lapses_at is not None and now >= span.lapses_at:
+            self._count_held(delivery, "lapsed")
             return Final(receipt=lapsed().to_json(sent_at=now))
         pause = self._holds.pause(delivery.key, now=now)
         if pause is not None:
+            self._count_held(delivery, "paused")
             waits = pause.until <= span.retry_until
             return Again(due_at=pause.until) if waits else Final(receipt=pause.receipt.to_json(sent_at=now))
         refusal = self._holds.refusal(delivery.key, now=now)
-        return Final(receipt=refusal.to_json(sent_at=now)) if refusal is not None else None
+        if refusal is None:
+            return None
+        self._count_held(delivery, "breaker")
+        return Final(receipt=refusal.to_json(sent_at=now))
+
+    def _count_held(self, delivery: Delivery, by: str) -> None:
+        self.counts.held[PROVIDERS[delivery.device.platform], by] += 1
+
+    async def _timed(self, delivery: Delivery) -> Outcome:
+        began_at = self._clock()
+        outcome = await self._send(delivery)
+        self.counts.attempted(
+            PROVIDERS[delivery.device.platform],
+            type(outcome).__name__.lower(),
+            reason=outcome.reason if isinstance(outcome, Rejected) else "",
+            took_s=self._clock() - began_at,
+        )
+        return outcome
 
     async def _send(self, delivery: Delivery) -> Outcome:
         try:
@@ -129,6 +158,8 @@ class Sender:
         now = self._clock()
         span = window(delivery.message, accepted_at=delivery.accepted_at, budget_s=self._retry_budget_s)
         verdict = decide(outcome, window=span, attempts=delivery.attempts + 1, now=now, jitter=self._jitter())
+        if isinstance(verdict, Again):
+            self.counts.retries[PROVIDERS[delivery.device.platform]] += 1
         if isinstance(outcome, Accepted):
             self._holds.credential_works(delivery.key)
         elif isinstance(outcome, Rejected):

@@ -4,15 +4,24 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+import orjson
+
 from expo_gateway.dispatcher.decision import Again
 from expo_gateway.dispatcher.recorder import Recorder
 from expo_gateway.dispatcher.sender import Delivery, Sender
 from expo_gateway.errors import RequestRefused, StoreUnavailable
+from expo_gateway.log_context import bind
 from expo_gateway.outbox.base import Claim, Pending
 from expo_gateway.protocol.body import inflate
 from expo_gateway.protocol.device import Device, Platform
 from expo_gateway.protocol.message import PushMessage, decode_send_request
-from expo_gateway.protocol.receipt import FailedReceipt, ReceiptError, expo_error, fcm_not_registered
+from expo_gateway.protocol.receipt import (
+    RECEIPT_OK_JSON,
+    FailedReceipt,
+    ReceiptError,
+    expo_error,
+    fcm_not_registered,
+)
 from expo_gateway.protocol.ticket import accepted_at, not_a_recipient, ticket_id
 from expo_gateway.registry.base import Registry
 
@@ -29,9 +38,14 @@ class BatchWork:
         self._sender = sender
         self._recorder = recorder
         self._clock = clock
+        self._counts = sender.counts
+        self.progressed_at = clock()
+        """When a batch was begun or given back, or an attempt ended, for the last time."""
 
     async def run(self, claim: Claim) -> None:
         """Try what is due and give the batch back. Cancelled, it keeps what was settled; the rest is due again."""
+        bind(batch_id=claim.batch_id.hex(), project_id=claim.project_id)
+        self.progressed_at = self._clock()
         retries: dict[int, Pending] = {}
         try:
             await self._try_all(claim, retries)
@@ -43,6 +57,7 @@ class BatchWork:
             self._postpone(claim, retries, MISTAKE_AGAIN_S)
         finally:
             await asyncio.shield(self._recorder.release(claim.batch_id, list(retries.values())))
+            self.progressed_at = self._clock()
 
     async def _try_all(self, claim: Claim, retries: dict[int, Pending]) -> None:
         try:
@@ -71,16 +86,22 @@ class BatchWork:
             accepted_at=accepted_at(claim.batch_id),
             attempts=pending.attempts,
         )
+        bind(ticket_id=delivery.ticket_id, project=device.project.full_name)
         follows, attempts = await self._sender.attempt(delivery)
+        self.progressed_at = self._clock()
         if isinstance(follows, Again):
             retries[pending.place] = Pending(place=pending.place, attempts=attempts, due_at=follows.due_at)
         else:
-            self._recorder.receipt(claim.batch_id, pending.place, follows.receipt)
+            self._record(claim, pending, follows.receipt)
 
     def _settle(self, claim: Claim, places: "tuple[Pending, ...] | list[Pending]", failed: FailedReceipt) -> None:
         receipt = failed.to_json(sent_at=self._clock())
         for pending in places:
-            self._recorder.receipt(claim.batch_id, pending.place, receipt)
+            self._record(claim, pending, receipt)
+
+    def _record(self, claim: Claim, pending: Pending, receipt: bytes) -> None:
+        self._recorder.receipt(claim.batch_id, pending.place, receipt)
+        self._counts.settled(_error_in(receipt), after_s=self.progressed_at - accepted_at(claim.batch_id))
 
     def _postpone(self, claim: Claim, retries: dict[int, Pending], delay_s: float) -> None:
         """Everything that has no outcome yet is due later. A place that was settled meanwhile keeps its receipt."""
@@ -88,6 +109,11 @@ class BatchWork:
         for pending in claim.pending:
             later = Pending(place=pending.place, attempts=pending.attempts, due_at=due_at)
             retries.setdefault(pending.place, later)
+
+
+def _error_in(receipt: bytes) -> str:
+    """`details.error`, "" of a receipt that is ok. Only the failed ones are read."""
+    return "" if receipt == RECEIPT_OK_JSON else str(orjson.loads(receipt)["details"]["error"])
 
 
 def _unreachable(token: str, device: Device | None) -> FailedReceipt:

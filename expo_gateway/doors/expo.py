@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from starlette.routing import BaseRoute, Route
 
-from expo_gateway.doors.http import Answer, JsonEndpoint
+from expo_gateway.doors.http import BearerAnswer, BearerEndpoint
 from expo_gateway.errors import RequestRefused
 from expo_gateway.gateway import Gateway
 from expo_gateway.protocol.body import inflate
@@ -21,17 +21,17 @@ API = "/--/api/v2"
 def routes(gateway: Gateway, *, request_id: Callable[[], str], body_timeout_s: float) -> list[BaseRoute]:
     """The send door answers at `/` too: Symfony's notifier drops the path of a custom host."""
 
-    async def send(body: bytes) -> bytes:
+    async def send(body: bytes, /, *, bearer: str | None) -> bytes:
         request = decode_send_request(inflate(body))
-        tickets = await gateway.accept(request, body=body)
+        tickets = await gateway.accept(request, body=body, bearer=bearer)
         return tickets_json(tickets.batch_id, tickets.refused, as_object=request.answers_object)
 
-    async def get_receipts(body: bytes) -> bytes:
-        receipts = await gateway.receipts(receipt_ids(inflate(body)))
+    async def get_receipts(body: bytes, /, *, bearer: str | None) -> bytes:
+        receipts = await gateway.receipts(receipt_ids(inflate(body)), bearer=bearer)
         return b'{"data":{' + b",".join(b'"%s":%s' % (key.encode(), value) for key, value in receipts.items()) + b"}}"
 
-    def endpoint(answer: Answer) -> JsonEndpoint:
-        return JsonEndpoint(answer, request_id=request_id, body_timeout_s=body_timeout_s)
+    def endpoint(answer: BearerAnswer) -> BearerEndpoint:
+        return BearerEndpoint(answer, request_id=request_id, body_timeout_s=body_timeout_s)
 
     return [
         Route(f"{API}/push/send", endpoint(send)),

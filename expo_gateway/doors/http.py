@@ -4,20 +4,30 @@ import asyncio
 import logging
 import re
 from base64 import b64encode
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from hashlib import sha1
-from typing import Final
+from typing import Final, Protocol
 
 import orjson
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from expo_gateway.errors import RequestRefused, StoreUnavailable
+from expo_gateway.errors import BearerRefused, RequestRefused, StoreUnavailable
 from expo_gateway.protocol.body import MAX_BODY_BYTES, too_large
 
 log = logging.getLogger(__name__)
 
 Answer = Callable[[bytes], Awaitable[bytes]]
 """Body as it arrived -> JSON of the answer. Raises RequestRefused or StoreUnavailable."""
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+class BearerAnswer(Protocol):
+    """The same, of an answer that depends on the access token."""
+
+    def __call__(self, body: bytes, /, *, bearer: str | None) -> Awaitable[bytes]: ...
+
 
 # Our choice: so much of a body that is too large is read and thrown away, so that the client gets to read the answer.
 MAX_DRAIN_BYTES = 8 * MAX_BODY_BYTES
@@ -47,6 +57,10 @@ _ORIGIN = re.compile("^https?://[^/]*", re.IGNORECASE)
 _SLASHES = re.compile("/{2,}")
 
 
+REFUSED_WITH = "expo_gateway.refused_with"
+"""Key of the scope: the code of the error that the request was answered with."""
+
+
 class ClientGone(Exception):
     """The client left before its request was complete; nobody waits for an answer."""
 
@@ -62,23 +76,55 @@ class JsonEndpoint:
         self._body_timeout_s = body_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        extra: Headers = []
         try:
             if scope["method"] != "POST":
                 raise not_found()
             body = await read_body(receive, timeout_s=self._body_timeout_s)
-            status, answer = 200, await self._answer(body)
+            status, answer = 200, await self._answered(body, scope)
         except ClientGone:
             return
         except RequestRefused as refused:
+            scope[REFUSED_WITH] = refused.code
             status, answer = refused.status, errors_json(refused, request_id=self._request_id())
+            extra = refusal_headers(refused)
         except StoreUnavailable:
             # The store has said in the log what to do.
+            scope[REFUSED_WITH] = "SERVICE_UNAVAILABLE"
             status, answer = 503, errors_json(_unavailable(), request_id=self._request_id())
         except Exception:
             log.exception("%s failed", scope["path"])
+            scope[REFUSED_WITH] = "INTERNAL_SERVER_ERROR"
             status, answer = 500, INTERNAL_ERROR_JSON
         # HTTP/2 has no such header: a stream ends by itself.
-        await respond(send, status, answer, closes=status in _UNREAD and scope["http_version"][0] == "1")
+        closes = status in _UNREAD and scope["http_version"][0] == "1"
+        await respond(send, status, answer, closes=closes, extra=extra)
+
+    async def _answered(self, body: bytes, scope: Scope) -> bytes:
+        return await self._answer(body)
+
+
+class BearerEndpoint(JsonEndpoint):
+    """The same for an answer that also wants the access token that came with the request."""
+
+    def __init__(
+        self, answer: BearerAnswer, *, request_id: Callable[[], str], body_timeout_s: float = BODY_TIMEOUT_S
+    ) -> None:
+        super().__init__(partial(answer, bearer=None), request_id=request_id, body_timeout_s=body_timeout_s)
+        self._answer_to_bearer = answer
+
+    async def _answered(self, body: bytes, scope: Scope) -> bytes:
+        return await self._answer_to_bearer(body, bearer=bearer_of(scope))
+
+
+def bearer_of(scope: Scope) -> str | None:
+    """The token of `Authorization: Bearer …`; None without one, or with credentials of another kind.
+
+    https://www.rfc-editor.org/rfc/rfc6750#section-2.1
+    """
+    header = next((value for name, value in scope["headers"] if name.lower() == b"authorization"), b"")
+    scheme, _, token = header.decode("latin-1").strip().partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
 
 
 async def read_body(receive: Receive, *, timeout_s: float) -> bytes:
@@ -105,9 +151,9 @@ async def read_body(receive: Receive, *, timeout_s: float) -> bytes:
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-async def respond(send: Send, status: int, body: bytes, *, closes: bool = False) -> None:
+async def respond(send: Send, status: int, body: bytes, *, closes: bool = False, extra: Headers = ()) -> None:
     """Answer with JSON, under the headers that exp.host's answers carry. Never compressed."""
-    headers = [*_RECORDED_HEADERS, (b"content-length", b"%d" % len(body))]
+    headers = [*_RECORDED_HEADERS, *extra, (b"content-length", b"%d" % len(body))]
     if status == 200:
         headers.append((b"etag", etag(body)))
     if closes:
@@ -124,6 +170,8 @@ def etag(body: bytes) -> bytes:
 
 def errors_json(refused: RequestRefused, *, request_id: str) -> bytes:
     """The body of a refused request, keys in the recorded order."""
+    if isinstance(refused, BearerRefused):
+        return orjson.dumps({"error": refused.code, "error_description": refused.message})
     error: dict[str, object] = {
         "code": refused.code,
         "type": "USER" if refused.status < 500 else "SERVER",
@@ -134,6 +182,16 @@ def errors_json(refused: RequestRefused, *, request_id: str) -> bytes:
     error["isTransient"] = refused.is_transient
     error["requestId"] = request_id
     return orjson.dumps({"errors": [error]})
+
+
+def refusal_headers(refused: RequestRefused) -> list[tuple[bytes, bytes]]:
+    """When to come back; and with 401 what RFC 9110, section 15.5.2, wants, or Java's own client throws."""
+    headers = []
+    if refused.retry_after_s is not None:
+        headers.append((b"retry-after", b"%d" % refused.retry_after_s))
+    if isinstance(refused, BearerRefused):
+        headers.append((b"www-authenticate", b'Bearer error="invalid_token"'))
+    return headers
 
 
 def not_found() -> RequestRefused:

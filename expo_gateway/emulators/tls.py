@@ -5,6 +5,7 @@ Extensions follow RFC 5280, because Python 3.13 verifies with VERIFY_X509_STRICT
 """
 
 import ipaddress
+import logging
 import os
 import ssl
 import sys
@@ -23,6 +24,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 if sys.platform != "win32":
     import fcntl
+
+log = logging.getLogger(__name__)
 
 SERVED_NAMES = (
     "localhost",
@@ -85,6 +88,8 @@ def ensure_certificates(
     names = tuple(dict.fromkeys((*SERVED_NAMES, *extra_names)))
     with _locked(directory):
         if not _is_usable(tls, names=names, now=clock()):
+            if tls.ca_pem.exists():
+                log.warning("%s is new, for a name or more time: who trusted the former one must trust it", tls.ca_pem)
             _make(tls, names=names, now=clock())
     return tls
 

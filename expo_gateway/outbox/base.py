@@ -89,6 +89,10 @@ class Outbox(Protocol):
         """
         ...
 
+    async def project_ids(self, ticket_ids: Sequence[str]) -> set[str]:
+        """The projects whose batches these tickets are of; unknown and malformed ids are left out."""
+        ...
+
     async def next_due_at(self) -> float | None:
         """When the earliest batch is due or its lease lapses; None when nothing is owed."""
         ...

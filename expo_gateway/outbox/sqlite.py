@@ -106,6 +106,10 @@ class SqliteOutbox:
                 found[ticket_id] = json
         return found
 
+    async def project_ids(self, ticket_ids: Sequence[str]) -> set[str]:
+        batch_ids = list({parsed[0] for ticket_id in ticket_ids if (parsed := parse_ticket_id(ticket_id)) is not None})
+        return await self._file.read(partial(sqlite_rows.projects_of, batch_ids=batch_ids)) if batch_ids else set()
+
     async def next_due_at(self) -> float | None:
         return await self._file.read(sqlite_rows.next_due)
 

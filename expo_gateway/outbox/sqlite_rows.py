@@ -258,6 +258,15 @@ def places_of(connection: sqlite3.Connection, *, batch_ids: Sequence[BatchId]) -
     return found
 
 
+def projects_of(connection: sqlite3.Connection, *, batch_ids: Sequence[BatchId]) -> set[str]:
+    """Of those batches that are there."""
+    found: set[str] = set()
+    for chunk in _chunks(batch_ids):
+        query = f"SELECT DISTINCT project FROM batches WHERE id IN ({','.join('?' * len(chunk))})"
+        found.update(project for (project,) in connection.execute(query, chunk).fetchall())
+    return found
+
+
 def _chunks(batch_ids: Sequence[BatchId]) -> Iterator[list[BatchId]]:
     rest = iter(batch_ids)
     while chunk := list(islice(rest, MAX_PARAMETERS)):

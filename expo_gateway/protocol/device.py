@@ -12,6 +12,13 @@ class Platform(StrEnum):
     ANDROID = "android"
 
 
+class ProjectKind(StrEnum):
+    """Where a project's messages go. An emulated one never reaches a real provider, nor a real one an emulator."""
+
+    EMULATED = "emulated"
+    REAL = "real"
+
+
 # The app that virtual devices have installed: bundle id and package name.
 VIRTUAL_APP_ID = "dev.expo-gateway.emulated"
 
@@ -26,12 +33,13 @@ def project_id_of(full_name: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
-    """What Expo calls a project or an experience; owns devices, credentials and limits."""
+    """What Expo calls a project or an experience; owns devices. Its credentials and limits: see project.py."""
 
     project_id: str
     """Lower-case UUID."""
     full_name: str
     """`@owner/slug`"""
+    kind: ProjectKind = ProjectKind.EMULATED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,6 +83,24 @@ def _not_registered(token: str, why: str) -> TicketError:
     return TicketError(message=f'"{token}" {why}', error="DeviceNotRegistered", push_token=token)
 
 
+def no_apns_credentials(bundle_id: str, full_name: str) -> TicketError:
+    """Nothing is configured that reaches this app on iOS. Seen in public reports; without `fault`."""
+    text = (
+        f"Could not find APNs credentials for {bundle_id} ({full_name}). "
+        "You may need to generate or upload new push credentials."
+    )
+    return TicketError(message=text, error="InvalidCredentials")
+
+
+def no_fcm_credentials() -> TicketError:
+    """Nothing is configured for Android. Seen in public reports of 2026."""
+    text = (
+        "Unable to retrieve the FCM server key for the recipient's app. "
+        "Make sure you have provided a server key as directed by the Expo FCM documentation."
+    )
+    return TicketError(message=text, error="InvalidCredentials", fault="developer")
+
+
 def tickets_json(batch: BatchId, refused: Sequence[TicketError | None], *, as_object: bool) -> bytes:
     """The answer to /push/send: `{"data":[…]}`, or one bare ticket. `refused[place]` is None where the ticket is ok."""
     text = batch.hex()

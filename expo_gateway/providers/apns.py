@@ -29,7 +29,7 @@ from expo_gateway.providers.apns_reasons import (
     uncertain,
     unsent,
 )
-from expo_gateway.providers.apns_token import ApnsKey, SharedProviderToken
+from expo_gateway.providers.apns_token import ApnsKey, NoProviderToken, ProviderToken, SharedProviderToken
 from expo_gateway.providers.base import Outcome, Rejected
 
 __all__ = ["PRODUCTION", "SANDBOX", "ApnsEndpoint", "ApnsKey", "ApnsLimits", "ApnsProvider", "apns_ssl_context"]
@@ -51,12 +51,12 @@ def apns_ssl_context() -> ssl.SSLContext:
 
 
 class ApnsProvider:
-    """Sends pushes for one key. Close it in the event loop in which it was used."""
+    """Sends pushes for one key or certificate. Close it in the event loop in which it was used."""
 
     def __init__(
         self,
         *,
-        key: ApnsKey,
+        key: ApnsKey | None,
         production: ApnsEndpoint = PRODUCTION,
         sandbox: ApnsEndpoint = SANDBOX,
         ssl_context: ssl.SSLContext,
@@ -69,9 +69,10 @@ class ApnsProvider:
     ) -> None:
         """`ssl_context` offers ALPN "h2"; `max_connections` and `request_timeout_s` are put into `limits`.
 
-        `clock` dates the provider token. SettingsError when the key is none.
+        `clock` dates the provider token. Without a key, the certificate that `ssl_context` brings says who we are.
+        SettingsError when the key is none of Apple's.
         """
-        self._token = SharedProviderToken(key, clock=clock)
+        self._token: ProviderToken = NoProviderToken() if key is None else SharedProviderToken(key, clock=clock)
         self._endpoints = {False: production, True: sandbox}
         self._pools: dict[bool, ApnsPool] = {}
         self._ssl_context = ssl_context
@@ -85,6 +86,11 @@ class ApnsProvider:
     @property
     def emulated(self) -> bool:
         return self._emulated
+
+    @property
+    def connections(self) -> int:
+        """How many take pushes now."""
+        return sum(len(pool.connections) for pool in self._pools.values())
 
     async def send(self, request: ApnsRequest) -> Outcome:
         """Always ends: each attempt within the limits of queue and request, and there are four at most.

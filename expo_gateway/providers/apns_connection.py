@@ -22,7 +22,7 @@ from expo_gateway.providers.apns_limits import ApnsLimits
 from expo_gateway.providers.apns_liveness import Liveness
 from expo_gateway.providers.apns_push import InFlight, Push
 from expo_gateway.providers.apns_reasons import ENDS_CONNECTION, Bounced, Reply, go_away_reason, unsent
-from expo_gateway.providers.apns_token import SharedProviderToken
+from expo_gateway.providers.apns_token import ProviderToken
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class ApnsConnection(APNsTLSClientProtocol):
         self,
         *,
         authority: str,
-        token: SharedProviderToken,
+        token: ProviderToken,
         limits: ApnsLimits,
         loop: asyncio.AbstractEventLoop,
         on_change: Callable[["ApnsConnection"], None],

@@ -61,13 +61,13 @@ def quoted(device_token: str) -> str:
 
 
 def header_block(request: ApnsRequest, *, authority: str, authorization: str) -> bytes:
-    """The whole block. `authorization` is the header's value: `bearer` and the provider token."""
+    """The whole block. `authorization` is the header's value: `bearer` and the provider token; "": no such header."""
     block = [
         _METHOD_POST,
         _SCHEME_HTTPS,
         _literal(_AUTHORITY, authority),
         _literal(_PATH, f"/3/device/{quoted(request.device_token)}"),
-        _never_indexed(_AUTHORIZATION, authorization),
+        _never_indexed(_AUTHORIZATION, authorization) if authorization else b"",
         _named(b"apns-id", request.apns_id),
         _named(b"apns-topic", request.topic),
         _named(b"apns-push-type", request.push_type),

@@ -8,6 +8,7 @@ import logging
 import ssl
 from collections import OrderedDict
 from collections.abc import Callable
+from contextvars import Context
 from dataclasses import dataclass
 
 from aioapns.connection import APNsBaseClientProtocol, APNsBaseConnectionPool
@@ -18,7 +19,7 @@ from expo_gateway.providers.apns_connection import ApnsConnection
 from expo_gateway.providers.apns_limits import ApnsLimits
 from expo_gateway.providers.apns_push import Push
 from expo_gateway.providers.apns_reasons import Reply, unsent
-from expo_gateway.providers.apns_token import SharedProviderToken
+from expo_gateway.providers.apns_token import ProviderToken
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ class ApnsPool(APNsBaseConnectionPool):
         self,
         *,
         endpoint: ApnsEndpoint,
-        token: SharedProviderToken,
+        token: ProviderToken,
         ssl_context: ssl.SSLContext,
         limits: ApnsLimits,
         jitter: Callable[[], float],
@@ -173,7 +174,8 @@ class ApnsPool(APNsBaseConnectionPool):
             return False
         if not self._circuit.allows(self._coming, now=self.loop.time()):
             return False
-        task = self.loop.create_task(self._open())
+        # It outlives the delivery that it is opened for, and its log lines are not about that one.
+        task = self.loop.create_task(self._open(), context=Context())
         # The pool owns it: shut() cancels and awaits it. A TaskGroup would need a task that lives as long.
         self._opening.add(task)
         return True

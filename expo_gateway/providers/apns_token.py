@@ -76,6 +76,23 @@ class SharedProviderToken(AuthorizationHeaderProvider):  # type: ignore[misc, un
         self._header = f"bearer {token}"
 
 
+class NoProviderToken(AuthorizationHeaderProvider):  # type: ignore[misc, unused-ignore]
+    """In its place where the client's certificate says who we are.
+
+    Source: Apple, "Establishing a certificate-based connection to APNs".
+    """
+
+    def get_header(self) -> str:
+        """No `authorization`."""
+        return ""
+
+    def replace(self, expired_header: str) -> bool:
+        return False
+
+
+ProviderToken = SharedProviderToken | NoProviderToken
+
+
 def _private_key(key: ApnsKey) -> EllipticCurvePrivateKey:
     try:
         private_key = load_pem_private_key(key.private_key_pem.encode(), password=None)

@@ -1,9 +1,10 @@
-"""The registry: who can be reached. Projects and their devices, by push token."""
+"""The registry: who can be reached. Projects, what is configured for them, and their devices by push token."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from expo_gateway.protocol.device import Device, Project, Registration
+from expo_gateway.protocol.project import AccessToken, ConfiguredProject
 
 
 class Registry(Protocol):
@@ -45,4 +46,42 @@ class Registry(Protocol):
 
     async def add_project(self, project: Project) -> Project:
         """Add a project; one that is there (by id or by full name) stays as it is and is returned."""
+        ...
+
+    async def configured_projects(self) -> Sequence[ConfiguredProject]:
+        """All projects, by full name, with everything that is configured for them."""
+        ...
+
+    async def projects_version(self) -> int:
+        """Grows with every change to projects and what is configured for them, whichever process makes it."""
+        ...
+
+    async def configure(self, configured: ConfiguredProject) -> None:
+        """Store the project: all but its tokens takes the place of what is there.
+
+        Known by its id; a new name, or another kind, is the project's from now on. ValueError: the name is another
+        project's.
+        """
+        ...
+
+    async def remove_project(self, project_id: str) -> int:
+        """Forget the project, its credentials, tokens and devices. Returns how many devices went."""
+        ...
+
+    async def add_access_token(self, project_id: str, token: AccessToken) -> bool:
+        """False: the project has a token of that name, which stays. ValueError: there is no such project."""
+        ...
+
+    async def revoke_access_token(self, project_id: str, name: str) -> bool:
+        """False: there is none of that name."""
+        ...
+
+    async def list_devices(
+        self, *, project_id: str | None = None, after: str = "", limit: int = 100
+    ) -> Sequence[Device]:
+        """Devices by push token, from the first one beyond `after` on."""
+        ...
+
+    async def forget_device(self, push_token: str) -> bool:
+        """False: it is nobody's."""
         ...

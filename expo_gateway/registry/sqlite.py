@@ -7,7 +7,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from expo_gateway.protocol.device import Device, Platform, Project, Registration
+from expo_gateway.protocol.device import Device, Platform, Project, ProjectKind, Registration
+from expo_gateway.protocol.project import AccessToken, ConfiguredProject
+from expo_gateway.registry import sqlite_projects
+from expo_gateway.registry.sqlite_projects import add_project, project_of
 from expo_gateway.sqlite_connection import migration_scripts
 from expo_gateway.sqlite_file import SqliteFile
 
@@ -15,9 +18,13 @@ MIGRATIONS: Final = Path(__file__).with_name("migrations")
 # Below the 999 that SQLite allowed before 3.32.
 MAX_PARAMETERS: Final = 500
 
-_DEVICES = """
-SELECT push_token, project_id, full_name, platform, device_token, app_id, registered_at, sandbox, virtual, gone_at
-FROM devices JOIN projects USING (project_id) WHERE push_token IN ({})
+_COLUMNS: Final = (
+    "push_token, project_id, full_name, kind, platform, device_token, app_id, registered_at, sandbox, virtual, gone_at"
+)
+_DEVICES = f"SELECT {_COLUMNS} FROM devices JOIN projects USING (project_id) WHERE push_token IN ({{}})"
+_LIST = f"""
+SELECT {_COLUMNS} FROM devices JOIN projects USING (project_id)
+WHERE push_token > :after AND (:project_id IS NULL OR project_id = :project_id) ORDER BY push_token LIMIT :limit
 """
 _ENROL = """
 INSERT INTO devices (push_token, project_id, app_id, platform, device_token, sandbox, virtual, registered_at, gone_at)
@@ -75,13 +82,40 @@ class SqliteRegistry:
 
     async def projects(self) -> Sequence[Project]:
         """By full name."""
-        return await self._file.read(_projects)
+        return await self._file.read(sqlite_projects.projects)
 
     async def project(self, *, project_id: str) -> Project | None:
-        return await self._file.read(partial(_project, where="project_id", value=project_id))
+        return await self._file.read(partial(project_of, where="project_id", value=project_id))
 
     async def add_project(self, project: Project) -> Project:
-        return await self._file.write(partial(_add_project, project=project))
+        return await self._file.write(partial(add_project, project=project))
+
+    async def configured_projects(self) -> Sequence[ConfiguredProject]:
+        return await self._file.read(sqlite_projects.configured_projects)
+
+    async def projects_version(self) -> int:
+        return await self._file.read(sqlite_projects.version)
+
+    async def configure(self, configured: ConfiguredProject) -> None:
+        await self._file.write(partial(sqlite_projects.configure, configured=configured))
+
+    async def remove_project(self, project_id: str) -> int:
+        return await self._file.write(partial(sqlite_projects.remove, project_id=project_id))
+
+    async def add_access_token(self, project_id: str, token: AccessToken) -> bool:
+        return await self._file.write(partial(sqlite_projects.add_token, project_id=project_id, token=token))
+
+    async def revoke_access_token(self, project_id: str, name: str) -> bool:
+        return await self._file.write(partial(sqlite_projects.revoke_token, project_id=project_id, name=name))
+
+    async def list_devices(
+        self, *, project_id: str | None = None, after: str = "", limit: int = 100
+    ) -> Sequence[Device]:
+        return await self._file.read(partial(_list_devices, project_id=project_id, after=after, limit=limit))
+
+    async def forget_device(self, push_token: str) -> bool:
+        op = "DELETE FROM devices WHERE push_token = ?"
+        return await self._file.write(lambda connection: connection.execute(op, (push_token,)).rowcount > 0)
 
 
 def _devices(connection: sqlite3.Connection, *, push_tokens: Sequence[str]) -> dict[str, Device]:
@@ -89,9 +123,14 @@ def _devices(connection: sqlite3.Connection, *, push_tokens: Sequence[str]) -> d
     projects: dict[str, Project] = {}
     for chunk in _chunks(push_tokens):
         for row in connection.execute(_DEVICES.format(",".join("?" * len(chunk))), chunk).fetchall():
-            project = projects.setdefault(row[1], Project(project_id=row[1], full_name=row[2]))
-            found[row[0]] = _device(row, project)
+            found[row[0]] = _device(row, projects)
     return found
+
+
+def _list_devices(connection: sqlite3.Connection, *, project_id: str | None, after: str, limit: int) -> list[Device]:
+    projects: dict[str, Project] = {}
+    parameters = {"project_id": project_id, "after": after, "limit": limit}
+    return [_device(row, projects) for row in connection.execute(_LIST, parameters).fetchall()]
 
 
 def _chunks(push_tokens: Sequence[str]) -> Iterator[list[str]]:
@@ -100,12 +139,17 @@ def _chunks(push_tokens: Sequence[str]) -> Iterator[list[str]]:
         yield chunk
 
 
-# The columns of _DEVICES.
-_Row = tuple[str, str, str, str, str, str, float, int, int, float | None]
+# The columns of _COLUMNS.
+_Row = tuple[str, str, str, str, str, str, str, float, int, int, float | None]
 
 
-def _device(row: _Row, project: Project) -> Device:
-    push_token, _, _, platform, device_token, app_id, registered_at, sandbox, virtual, gone_at = row
+def _device(row: _Row, projects: dict[str, Project]) -> Device:
+    """`projects` are those of the rows before, so that devices share them."""
+    push_token, project_id, full_name, kind, platform, device_token, app_id, registered_at, *flags, gone_at = row
+    project = projects.get(project_id)
+    if project is None:
+        project = Project(project_id=project_id, full_name=full_name, kind=ProjectKind(kind))
+        projects[project_id] = project
     return Device(
         push_token=push_token,
         project=project,
@@ -113,14 +157,14 @@ def _device(row: _Row, project: Project) -> Device:
         device_token=device_token,
         app_id=app_id,
         registered_at=registered_at,
-        sandbox=bool(sandbox),
-        virtual=bool(virtual),
+        sandbox=bool(flags[0]),
+        virtual=bool(flags[1]),
         gone_at=gone_at,
     )
 
 
 def _enrol(connection: sqlite3.Connection, *, devices: Sequence[Device]) -> dict[str, Device]:
-    stored = {project: _add_project(connection, project=project) for project in {one.project for one in devices}}
+    stored = {project: add_project(connection, project=project) for project in {one.project for one in devices}}
     connection.executemany(_ENROL, [_enrolled(one, stored[one.project]) for one in devices])
     return _devices(connection, push_tokens=[one.push_token for one in devices])
 
@@ -141,7 +185,7 @@ def _enrolled(device: Device, project: Project) -> tuple[object, ...]:
 
 
 def _register(connection: sqlite3.Connection, *, registration: Registration, push_token: str, now: float) -> Device:
-    project = _add_project(connection, project=registration.project)
+    project = add_project(connection, project=registration.project)
     key = (registration.device_id, registration.app_id, project.project_id)
     device = (registration.platform.value, registration.device_token, registration.sandbox, now)
     known = connection.execute(_KNOWN, key).fetchone()
@@ -153,23 +197,3 @@ def _register(connection: sqlite3.Connection, *, registration: Registration, pus
     else:
         connection.execute(_REGISTER, (push_token, project.project_id, *key[:2], *device))
     return _devices(connection, push_tokens=[push_token])[push_token]
-
-
-def _projects(connection: sqlite3.Connection) -> list[Project]:
-    rows = connection.execute("SELECT project_id, full_name FROM projects ORDER BY full_name").fetchall()
-    return [Project(project_id=project_id, full_name=full_name) for project_id, full_name in rows]
-
-
-def _project(connection: sqlite3.Connection, *, where: str, value: str) -> Project | None:
-    """`where` is ours: a column that is unique."""
-    row = connection.execute(f"SELECT project_id, full_name FROM projects WHERE {where} = ?", (value,)).fetchone()
-    return None if row is None else Project(project_id=row[0], full_name=row[1])
-
-
-def _add_project(connection: sqlite3.Connection, *, project: Project) -> Project:
-    known = _project(connection, where="project_id", value=project.project_id) or _project(
-        connection, where="full_name", value=project.full_name
-    )
-    if known is None:
-        connection.execute("INSERT INTO projects VALUES (?, ?)", (project.project_id, project.full_name))
-    return known or project

@@ -1,3 +1,3 @@
 import pytest
 
-pytest.register_assert_rewrite("tests.registry.contract")
+pytest.register_assert_rewrite("tests.registry.contract", "tests.registry.contract_projects")

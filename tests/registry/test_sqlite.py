@@ -12,6 +12,7 @@ from expo_gateway.registry.base import Registry
 from expo_gateway.registry.sqlite import SqliteRegistry
 from expo_gateway.sqlite_file import SqliteFile
 from tests.registry.contract import NOW, OTHER_PUSH_TOKEN, PUSH_TOKEN, REGISTRATION, VIRTUAL, RegistryContract
+from tests.registry.contract_projects import ConfiguredProjectsContract
 
 
 @pytest.fixture(params=["memory", "file"])
@@ -28,7 +29,7 @@ async def registry(file: SqliteFile) -> Registry:
     return registry
 
 
-class TestSqliteRegistry(RegistryContract):
+class TestSqliteRegistry(RegistryContract, ConfiguredProjectsContract):
     pass
 
 

@@ -1,0 +1,1 @@
+"""Who may send for a project, and how much of it now."""

@@ -1,0 +1,53 @@
+"""Everything about a project that is asked before its messages are taken in, answered from memory."""
+
+from collections.abc import Iterable, Mapping
+
+from expo_gateway.admission.access import check_bearer
+from expo_gateway.admission.rate import RateLimits
+from expo_gateway.protocol.device import Device, Platform, Project, ProjectKind
+from expo_gateway.protocol.project import ConfiguredProject
+from expo_gateway.protocol.ticket import TicketError, no_apns_credentials, no_fcm_credentials
+
+
+class Admission:
+    """Knows what is configured; `use` replaces all of it at once.
+
+    Emulated projects are let in without a token; they may have a rate limit, to see what a client makes of it.
+    """
+
+    def __init__(self) -> None:
+        self._configured: Mapping[str, ConfiguredProject] = {}
+        self._digests: frozenset[bytes] = frozenset()
+        self._rates = RateLimits()
+
+    def use(self, configured: Iterable[ConfiguredProject]) -> None:
+        self._configured = {one.project.project_id: one for one in configured}
+        self._digests = frozenset(token.sha256 for one in self._configured.values() for token in one.tokens)
+
+    def knows(self, project: Project) -> bool:
+        """Whether what is in memory is about this project, and not from before it was made or became real."""
+        configured = self._configured.get(project.project_id)
+        return configured is not None and configured.project == project
+
+    def check_bearer(self, project_id: str, bearer: str | None) -> None:
+        """Raises BearerRefused (401) or RequestRefused (403)."""
+        configured = self._configured.get(project_id)
+        if configured is not None and configured.project.kind is ProjectKind.REAL:
+            check_bearer(configured, bearer, elsewhere=self._digests)
+
+    def take_rate(self, project_id: str, *, count: int, now: float) -> None:
+        """Raises RequestRefused (429); then none is counted."""
+        configured = self._configured.get(project_id)
+        if configured is not None and configured.notifications_per_second is not None:
+            self._rates.take(project_id, count=count, limit=configured.notifications_per_second, now=now)
+
+    def missing_credentials(self, device: Device) -> TicketError | None:
+        """The ticket of a device that nothing is configured for; emulated projects need nothing."""
+        if device.project.kind is ProjectKind.EMULATED:
+            return None
+        configured = self._configured.get(device.project.project_id)
+        if device.platform is Platform.ANDROID:
+            return None if configured is not None and configured.fcm is not None else no_fcm_credentials()
+        if configured is not None and configured.apns_for(device.app_id, sandbox=device.sandbox) is not None:
+            return None
+        return no_apns_credentials(device.app_id, device.project.full_name)

@@ -1,0 +1,1 @@
+"""What the command line does besides serving. Modules of commands import nothing slow before they run."""

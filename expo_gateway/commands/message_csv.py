@@ -1,0 +1,125 @@
+"""Rows of CSV files: the header row names Expo's fields, an empty cell is an absent field.
+
+`to`, `title`, `body` are text; `data` and `richContent` are JSON; `badge`, `ttl`, … are numbers. Commas, semicolons
+(spreadsheets of half of Europe) or tabs, told by the header row. Source: RFC 4180.
+"""
+
+import csv
+import difflib
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import BinaryIO
+
+import orjson
+
+from expo_gateway.commands.message_rows import MAX_ROW_BYTES, BrokenRow, Row
+from expo_gateway.errors import SettingsError
+
+_NUMBERS = ("ttl", "expiration", "badge", "relevanceScore")
+_BOOLEANS = ("mutableContent", "contentAvailable", "_contentAvailable")
+_JSON = ("data", "richContent")
+_TEXTS = (
+    *("to", "title", "subtitle", "body", "priority", "sound", "channelId", "icon", "categoryId", "collapseId", "tag"),
+    *("threadId", "targetContentId", "filterCriteria", "interruptionLevel"),
+)
+COLUMNS = (*_TEXTS, *_NUMBERS, *_BOOLEANS, *_JSON)
+_TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
+def csv_rows(file: BinaryIO) -> Iterator[Row | BrokenRow]:
+    """SettingsError: the header row names a field that Expo's messages don't have, or no `to`."""
+    lines = _lines(file)
+    header = next(lines, "").removeprefix("\ufeff")
+    delimiter = max(",;\t", key=header.count)
+    columns = columns_of(next(csv.reader([header], delimiter=delimiter), []))
+    reader = csv.reader(lines, delimiter=delimiter)
+    while True:
+        number = reader.line_num + 2
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield BrokenRow(number=number, why=f"it is not CSV: {error} (a quote that is not closed?).")
+            continue
+        if cells:
+            yield _row(cells, columns, number)
+
+
+def _lines(file: BinaryIO) -> Iterator[str]:
+    """Not by TextIOWrapper, which knows no limit for a line."""
+    while line := file.readline(MAX_ROW_BYTES):
+        yield line.decode("utf-8", "surrogateescape")
+
+
+def columns_of(header: Sequence[str]) -> list[str]:
+    """The fields that the header row names: `channelId`, also as `channel_id`, `Channel ID`."""
+    known = {_plain(name): name for name in COLUMNS}
+    columns = []
+    for cell in header:
+        name = known.get(_plain(cell))
+        if name is None:
+            nearest = difflib.get_close_matches(_plain(cell), known, n=1)
+            hint = f"did you mean {known[nearest[0]]}?" if nearest else f"wanted some of {', '.join(COLUMNS)}"
+            raise SettingsError(f"--file: the header row has a column {cell[:40]!r}; {hint}")
+        columns.append(name)
+    if len(set(columns)) < len(columns):
+        raise SettingsError("--file: the header row names a column twice")
+    if "to" not in columns:
+        raise SettingsError("--file: the first row is to name the columns, and one of them is `to`")
+    return columns
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]", "", name).lower()
+
+
+def _row(cells: Sequence[str], columns: Sequence[str], number: int) -> Row | BrokenRow:
+    if len(cells) > len(columns):
+        return BrokenRow(number=number, why=f"it has {len(cells)} cells; the header row has {len(columns)}.")
+    fields: dict[str, object] = {}
+    for name, cell in zip(columns, cells, strict=False):
+        if not cell.strip():
+            continue
+        try:
+            fields[name] = _READ.get(name, str)(cell)
+        except ValueError:
+            return BrokenRow(number=number, why=f'"{name}": wanted {_wanted(name)}.')
+    return Row(number=number, fields=fields)
+
+
+def _number(cell: str) -> int | float:
+    if re.fullmatch(r"\s*-?\d{1,15}\s*", cell, re.ASCII):
+        return int(cell)
+    number = float(cell)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
+
+
+def _boolean(cell: str) -> bool:
+    truth = _TRUTHS.get(cell.strip().lower())
+    if truth is None:
+        raise ValueError
+    return truth
+
+
+def _sound(cell: str) -> object:
+    """A name, or the object of a critical alert."""
+    return orjson.loads(cell) if cell.lstrip().startswith("{") else cell
+
+
+_READ: Mapping[str, Callable[[str], object]] = {
+    "to": str.strip,
+    "sound": _sound,
+    **dict.fromkeys(_NUMBERS, _number),
+    **dict.fromkeys(_BOOLEANS, _boolean),
+    **dict.fromkeys(_JSON, orjson.loads),
+}
+
+
+def _wanted(name: str) -> str:
+    if name in _NUMBERS:
+        return "a number"
+    return "true or false" if name in _BOOLEANS else "JSON"

@@ -1,0 +1,164 @@
+"""A run of `send`, from its options to its exit code."""
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+from expo_gateway.commands.api_client import open_client
+from expo_gateway.commands.connecting import Connecting, Format
+from expo_gateway.commands.message_rows import BrokenRow, Chunk, Row, chunks_of, items_of
+from expo_gateway.commands.reading import STDIN, open_source, read_ahead
+from expo_gateway.commands.send_results import MAX_SHOWN, Results
+from expo_gateway.commands.send_screen import OnProgress, Outcome, print_outcome, print_outcome_json, progress_bar
+from expo_gateway.commands.sending import Sending, run_until_interrupted
+from expo_gateway.errors import SettingsError
+
+EXIT_ERRORS = 1
+EXIT_UNFINISHED = 3
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+STDOUT = Path("-")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """The options of a run."""
+
+    gateway: Connecting
+    to: Sequence[str] = field(repr=False)
+    fields: Mapping[str, object] = field(repr=False)
+    """Of the one message, or of what the rows leave out."""
+    file: Path | None
+    format: Format | None
+    out: Path | None
+    strict_input: bool
+    as_json: bool
+
+
+def run_send(wanted: Wanted) -> int:
+    """Returns the exit code. SettingsError: an option or the file as a whole is wrong; nothing was sent."""
+    if wanted.strict_input:
+        _check_rows(wanted)
+    started_at = time.monotonic()
+    with (
+        _chunks(wanted) as (chunks, size_bytes),
+        _result_file(wanted) as file,
+        progress_bar(size_bytes=size_bytes) as bar,
+    ):
+        results = Results(file)
+        try:
+            ended = asyncio.run(_send(wanted.gateway, read_ahead(chunks), results, bar))
+        except KeyboardInterrupt:  # the second one
+            ended = Ended(interrupted=True)
+    outcome = Outcome(
+        tally=results.tally,
+        seconds=time.monotonic() - started_at,
+        sent_again=ended.sent_again,
+        failure=ended.failure,
+        interrupted=ended.interrupted,
+    )
+    _print(outcome, wanted)
+    return exit_code(outcome)
+
+
+def exit_code(outcome: Outcome) -> int:
+    if outcome.interrupted:
+        return EXIT_INTERRUPTED
+    if outcome.failure:
+        return EXIT_UNFINISHED
+    return EXIT_ERRORS if outcome.tally.errors else 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    failure: str = ""
+    interrupted: bool = False
+    sent_again: int = 0
+
+
+async def _send(gateway: Connecting, chunks: AsyncIterator[Chunk], results: Results, bar: OnProgress) -> Ended:
+    stopping = asyncio.Event()
+    interrupted = False
+    async with open_client(gateway, stopping=stopping) as api:
+        on_progress = partial(bar, tally=results.tally)
+        sending = Sending(api=api, results=results, stopping=stopping, on_progress=on_progress)
+        try:
+            await run_until_interrupted(sending, chunks)
+        except asyncio.CancelledError:
+            # Ctrl-C, by asyncio.Runner. Nobody else cancels us.
+            interrupted = True
+    return Ended(failure=sending.failure, interrupted=interrupted, sent_again=api.asked_again)
+
+
+@contextmanager
+def _chunks(wanted: Wanted) -> Iterator[tuple[Iterator[Chunk], int | None]]:
+    """The chunks, and the size of the file that they come from."""
+    if wanted.file is None:
+        yield _of_options(wanted), None
+        return
+    with open_source(wanted.file, wanted.format) as source:
+        yield source.chunks(defaults=wanted.fields), source.size_bytes
+
+
+def _of_options(wanted: Wanted) -> Iterator[Chunk]:
+    items = list(items_of([Row(number=1, fields={"to": wanted.to})], defaults=wanted.fields))
+    for item in items:
+        if isinstance(item, BrokenRow):
+            raise SettingsError(f"send: the message is not one of Expo's: {item.why}")
+    return chunks_of(items, read_bytes=iter(lambda: 0, None))
+
+
+def _check_rows(wanted: Wanted) -> None:
+    """SettingsError when a row of the file is broken."""
+    if wanted.file is None:
+        return
+    if wanted.file == STDIN:
+        raise SettingsError(
+            "--strict-input: the file is read twice, which stdin can't be; give a --file, or leave it out"
+        )
+    broken: list[str] = []
+    with open_source(wanted.file, wanted.format) as source:
+        for chunk in source.chunks(defaults=wanted.fields):
+            broken += [f"  row {item.number}: {item.why}" for item in chunk.items if isinstance(item, BrokenRow)]
+            if len(broken) >= MAX_SHOWN:
+                break
+    if broken:
+        raise SettingsError("\n".join([f"{wanted.file}: rows are broken; nothing was sent", *broken[:MAX_SHOWN]]))
+
+
+@contextmanager
+def _result_file(wanted: Wanted) -> Iterator[BinaryIO | None]:
+    """--out, or stdout for --json without it."""
+    if wanted.out == STDOUT or (wanted.out is None and wanted.as_json):
+        yield sys.stdout.buffer
+        return
+    if wanted.out is None:
+        yield None
+        return
+    if wanted.file is not None and wanted.out.exists() and wanted.file.exists() and wanted.out.samefile(wanted.file):
+        raise SettingsError(f"--out: got {wanted.out}, which is the --file itself; wanted another name")
+    try:
+        file = wanted.out.open("wb")
+    except OSError as error:
+        raise SettingsError(f"--out: got {wanted.out}, which can't be written ({error.strerror})") from error
+    try:
+        yield file
+    finally:
+        with suppress(OSError):  # a full disk: said already, by the write that failed
+            file.close()
+
+
+def _print(outcome: Outcome, wanted: Wanted) -> None:
+    kept = wanted.out if wanted.out != STDOUT else None
+    if wanted.as_json:
+        print_outcome_json(outcome)
+    elif wanted.out != STDOUT and outcome.tally.total:
+        print_outcome(outcome, out=kept)
+    if outcome.failure or outcome.interrupted:
+        unsent = f"; recipients without a line in {kept} were not sent" if kept else ""
+        print(f"expo-gateway: stopped: {outcome.failure or 'interrupted'}{unsent}", file=sys.stderr)

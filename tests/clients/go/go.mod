@@ -1,0 +1,3 @@
+module expo-gateway/test-clients
+
+go 1.22

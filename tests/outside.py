@@ -1,0 +1,105 @@
+"""Apple and Google for real projects: emulators that run elsewhere and refuse keys that they don't know, and the files
+that an operator would have of them."""
+
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from expo_gateway.emulators.apns import ApnsEmulator
+from expo_gateway.emulators.faults import Faults
+from expo_gateway.emulators.fcm import FcmEmulator
+from expo_gateway.emulators.inbox import Inbox
+from expo_gateway.emulators.oauth import OAuth
+from expo_gateway.emulators.tls import EmulatorTls, ensure_certificates
+from expo_gateway.emulators.virtual_devices import VirtualDevices
+
+TEAM_ID = "TEAMTEAM12"
+GOOGLE_PROJECT = "acme-shop-1234"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    apns: ApnsEmulator
+    fcm: FcmEmulator
+    oauth: OAuth
+    inbox: Inbox
+    apns_faults: Faults
+    tls: EmulatorTls
+    directory: Path
+
+    @property
+    def addresses(self) -> dict[str, Any]:
+        """The settings section [providers]: nothing but the addresses differs from production."""
+        return {
+            "apns_host": "127.0.0.1",
+            "apns_port": self.apns.port,
+            "fcm_endpoint": self.fcm.url,
+            "ca_file": str(self.tls.ca_pem),
+        }
+
+    def new_apns_key(self, key_id: str = "ABCDEFGHIJ") -> Path:
+        """A .p8 file whose key Apple knows from now on."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        self.apns.trust_key(key_id=key_id, team_id=TEAM_ID, public_key_pem=public_pem(key))
+        path = self.directory / f"AuthKey_{key_id}.p8"
+        path.write_text(private_pem(key))
+        return path
+
+    def new_service_account(self, name: str = "push") -> Path:
+        """The JSON of a service account that Google knows from now on."""
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        email = f"{name}@{GOOGLE_PROJECT}.iam.gserviceaccount.com"
+        self.oauth.trust_service_account(
+            client_email=email, private_key_id="k1", public_key_pem=public_pem(key), project_id=GOOGLE_PROJECT
+        )
+        path = self.directory / f"{name}.json"
+        account = {
+            "type": "service_account",
+            "project_id": GOOGLE_PROJECT,
+            "private_key_id": "k1",
+            "private_key": private_pem(key),
+            "client_email": email,
+            "token_uri": self.fcm.token_url,
+        }
+        path.write_text(json.dumps(account))
+        return path
+
+
+@asynccontextmanager
+async def open_outside(directory: Path) -> AsyncIterator[Outside]:
+    tls = ensure_certificates(directory / "tls")
+    inbox, apns_faults = Inbox(), Faults()
+    oauth = OAuth(clock=time.time, known_accounts_only=True, known_tokens_only=True)
+    apns = ApnsEmulator(
+        inbox=inbox,
+        devices=VirtualDevices(),
+        faults=apns_faults,
+        ssl_context=tls.server_context(("h2",)),
+        known_keys_only=True,
+    )
+    fcm = FcmEmulator(inbox=inbox, devices=VirtualDevices(), faults=Faults(), oauth=oauth, clock=time.time)
+    await apns.start()
+    await fcm.start(tls=tls.server_context())
+    try:
+        yield Outside(
+            apns=apns, fcm=fcm, oauth=oauth, inbox=inbox, apns_faults=apns_faults, tls=tls, directory=directory
+        )
+    finally:
+        await apns.close()
+        await fcm.close()
+
+
+def private_pem(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> str:
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return pem.decode()
+
+
+def public_pem(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> bytes:
+    return key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)

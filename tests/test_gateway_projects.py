@@ -1,0 +1,196 @@
+"""What the gateway asks of a project before it takes messages in, and in which order."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from expo_gateway.admission.access import TOKEN_RANDOM_BYTES, new_access_token
+from expo_gateway.admission.desk import Admission
+from expo_gateway.errors import RequestRefused
+from expo_gateway.gateway import Gateway, TokenPolicy
+from expo_gateway.live_projects import LiveProjects
+from expo_gateway.outbox.sqlite import SqliteOutbox
+from expo_gateway.protocol.device import Platform, Project, ProjectKind, Registration, project_id_of, virtual_device
+from expo_gateway.protocol.message import decode_send_request
+from expo_gateway.protocol.project import ApnsCredential, ApnsKeyFile, ConfiguredProject, FcmCredential
+from expo_gateway.protocol.ticket import ticket_id
+from expo_gateway.registry.sqlite import SqliteRegistry
+from expo_gateway.sqlite_file import SqliteFile
+
+NOW = 1_767_657_694.556
+SHOP = Project(project_id=project_id_of("@acme/shop"), full_name="@acme/shop", kind=ProjectKind.REAL)
+EMULATED = Project(project_id=project_id_of("@emulator/app"), full_name="@emulator/app")
+IPHONE, ANDROID, DEV_BUILD = (f"ExponentPushToken[{name:x<22}]" for name in ("iphone", "android", "devbuild"))
+UNKNOWN = "ExponentPushToken[nobodysnobodysnobody12]"
+APNS = ApnsCredential(
+    secret=ApnsKeyFile(key_id="ABCDEFGHIJ", team_id="TEAMTEAM12", private_key_pem="-"), environment="production"
+)
+CONFIGURED = ConfiguredProject(
+    project=SHOP, notifications_per_second=100, apns=(APNS,), fcm=FcmCredential(service_account={})
+)
+TOKEN, KEPT = new_access_token("ci", random_bytes=bytes(TOKEN_RANDOM_BYTES), now=NOW)
+
+
+class Desk:
+    """A gateway with a real project that has three devices."""
+
+    def __init__(self, file: SqliteFile) -> None:
+        self.outbox, self.registry = SqliteOutbox(file), SqliteRegistry(file)
+        self.admission = Admission()
+        self.live = LiveProjects(registry=self.registry, uses=[self.admission.use])
+        self.make()
+
+    def make(self, *, receipts_need_token: bool = False) -> None:
+        self.gateway = Gateway(
+            registry=self.registry,
+            outbox=self.outbox,
+            policy=TokenPolicy(project=EMULATED),
+            clock=lambda: NOW,
+            random_bytes=lambda count: bytes(count),
+            wake=lambda: None,
+            admission=self.admission,
+            refresh=self.live.refresh,
+            receipts_need_token=receipts_need_token,
+        )
+
+    async def open(self) -> None:
+        await self.outbox.open()
+        await self.registry.open()
+        await self.configure(CONFIGURED)
+        for token, platform, sandbox in (
+            (IPHONE, Platform.IOS, False),
+            (ANDROID, Platform.ANDROID, False),
+            (DEV_BUILD, Platform.IOS, True),
+        ):
+            registration = Registration(
+                device_id=token,
+                app_id="com.acme.shop",
+                project=SHOP,
+                platform=platform,
+                device_token="a1" * 32,
+                sandbox=sandbox,
+            )
+            await self.registry.register(registration, push_token=token, now=NOW)
+
+    async def configure(self, configured: ConfiguredProject) -> None:
+        await self.registry.configure(configured)
+        await self.live.refresh()
+
+    async def errors(self, *tokens: str, bearer: str | None = None) -> list[str | None]:
+        """The error of each place's ticket, None where the ticket is ok."""
+        body = json.dumps({"to": list(tokens)}).encode()
+        tickets = await self.gateway.accept(decode_send_request(body), body=body, bearer=bearer)
+        return [None if error is None else error.error for error in tickets.refused]
+
+    async def refusal(self, *tokens: str, bearer: str | None = None) -> str:
+        with pytest.raises(RequestRefused) as refused:
+            await self.errors(*tokens, bearer=bearer)
+        return refused.value.code
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    async with SqliteFile(":memory:", durability="process") as file:
+        desk = Desk(file)
+        await desk.open()
+        yield desk
+
+
+async def test_credentials_are_asked_for_by_platform_and_environment(desk: Desk) -> None:
+    assert await desk.errors(IPHONE, ANDROID, DEV_BUILD) == [None, None, "InvalidCredentials"]
+
+    await desk.configure(replace(CONFIGURED, apns=(), fcm=None))
+
+    assert await desk.errors(IPHONE, ANDROID) == ["InvalidCredentials"] * 2
+    assert await desk.outbox.pending_batches() == 1
+
+
+async def test_credentials_for_other_apps_are_none(desk: Desk) -> None:
+    await desk.configure(replace(CONFIGURED, apns=(replace(APNS, bundle_ids=("com.acme.desk",)),)))
+
+    assert await desk.errors(IPHONE) == ["InvalidCredentials"]
+
+
+async def test_a_dead_device_is_dead_whatever_is_configured(desk: Desk) -> None:
+    await desk.configure(replace(CONFIGURED, apns=()))
+    await desk.registry.mark_gone(IPHONE, device_token="a1" * 32, gone_at=NOW)
+
+    assert await desk.errors(IPHONE) == ["DeviceNotRegistered"]
+
+
+async def test_beside_a_real_device_an_unknown_token_is_unknown_and_not_enrolled(desk: Desk) -> None:
+    assert await desk.errors(IPHONE, UNKNOWN) == [None, "DeviceNotRegistered"]
+    assert await desk.errors(UNKNOWN) == [None]
+
+
+async def test_a_virtual_device_of_a_project_that_became_real_is_refused(desk: Desk) -> None:
+    await desk.registry.enrol([virtual_device(UNKNOWN, project=SHOP, platform=None, now=NOW)])
+
+    assert await desk.errors(UNKNOWN, IPHONE) == ["DeviceNotRegistered", None]
+
+
+async def test_emulated_and_real_projects_do_not_mix(desk: Desk) -> None:
+    await desk.errors(UNKNOWN)
+
+    assert await desk.refusal(UNKNOWN, IPHONE) == "PUSH_TOO_MANY_EXPERIENCE_IDS"
+
+
+async def test_mixed_projects_are_told_before_a_missing_access_token(desk: Desk) -> None:
+    await desk.errors(UNKNOWN)
+    await desk.configure(replace(CONFIGURED, requires_token=True))
+
+    assert await desk.refusal(UNKNOWN, IPHONE) == "PUSH_TOO_MANY_EXPERIENCE_IDS"
+    assert await desk.refusal(IPHONE) == "UNAUTHORIZED"
+
+
+async def test_who_may_not_send_uses_nothing_of_the_rate_up(desk: Desk) -> None:
+    await desk.registry.add_access_token(SHOP.project_id, KEPT)
+    await desk.configure(replace(CONFIGURED, requires_token=True))
+    for _ in range(3):
+        assert await desk.refusal(*[IPHONE] * 100) == "UNAUTHORIZED"
+
+    assert await desk.errors(*[IPHONE] * 100, bearer=TOKEN) == [None] * 100
+    assert await desk.refusal(IPHONE, bearer=TOKEN) == "TOO_MANY_REQUESTS"
+
+
+async def test_a_request_over_the_rate_leaves_nothing_behind(desk: Desk) -> None:
+    await desk.errors(*[IPHONE] * 100)
+
+    assert await desk.refusal(IPHONE, ANDROID) == "TOO_MANY_REQUESTS"
+    assert await desk.outbox.pending_batches() == 1
+
+
+async def test_emulated_projects_take_any_token_and_any_number(desk: Desk) -> None:
+    for _ in range(8):
+        assert await desk.errors(*[UNKNOWN] * 100, bearer="whatever") == [None] * 100
+
+
+async def test_a_request_without_a_device_is_nobodys_and_needs_no_token(desk: Desk) -> None:
+    await desk.configure(replace(CONFIGURED, requires_token=True))
+
+    assert await desk.errors("x") == ["DeviceNotRegistered"]
+
+
+async def test_a_project_that_was_made_just_now_is_asked_for(desk: Desk) -> None:
+    renamed = replace(CONFIGURED, project=replace(SHOP, full_name="@acme/renamed"), requires_token=True)
+    await desk.registry.configure(renamed)
+
+    assert await desk.refusal(IPHONE) == "UNAUTHORIZED"
+
+
+async def test_receipts_need_no_token_unless_they_are_told_to(desk: Desk) -> None:
+    await desk.registry.add_access_token(SHOP.project_id, KEPT)
+    body = json.dumps({"to": IPHONE}).encode()
+    tickets = await desk.gateway.accept(decode_send_request(body), body=body)
+    ids = [ticket_id(tickets.batch_id, 0), "unheard of"]
+    await desk.configure(replace(CONFIGURED, requires_token=True))
+    assert await desk.gateway.receipts(ids) == {}
+
+    desk.make(receipts_need_token=True)
+
+    assert await desk.gateway.receipts(ids, bearer=TOKEN) == {}
+    assert await desk.gateway.receipts(ids[1:]) == {}
+    with pytest.raises(RequestRefused, match="UNAUTHORIZED"):
+        await desk.gateway.receipts(ids)
