@@ -24,8 +24,8 @@ from expo_gateway.registry.base import Registry
 
 log = logging.getLogger(__name__)
 
-# Our choice: what one credential may have in flight. At Apple's and Google's 20 to 100 ms that is more than a process can
-# build; more only makes those who are being answered meanwhile wait longer.
+# Our choice: what one credential may have in flight. At the 20 to 100 ms of Apple and Google that is more than a process
+# can build; more only makes those wait longer who are being answered meanwhile.
 MAX_IN_FLIGHT = 128
 
 
