@@ -119,15 +119,12 @@ class Gateway:
         )
 
     async def project(self, *, project_id: str | None = None, full_name: str | None = None) -> Project:
-        """The project of this id, or else of this name. An unknown one is made, unless the policy is strict."""
+        """The project of this id, or else of this name. An unknown one is made: the phone knows its id, not we."""
         known = await self._known_project(project_id, full_name)
         if known is not None:
             return known
-        if self._policy.strict:
-            shown = project_id or full_name
-            raise RequestRefused("EXPERIENCE_NOT_FOUND", f"Experience with id '{shown}' does not exist.")
         made_id = project_id.lower() if project_id is not None else project_id_of(full_name or "")
-        made = Project(project_id=made_id, full_name=full_name or f"@emulator/project-{made_id[:8]}")
+        made = Project(project_id=made_id, full_name=full_name or f"@emulator/{made_id}")
         return await self._registry.add_project(made)
 
     async def _known_project(self, project_id: str | None, full_name: str | None) -> Project | None:
@@ -142,7 +139,10 @@ class Gateway:
         if not wanted:
             return {}
         known = await self._registry.devices(wanted)
-        if self._policy.strict or len(known) == len(wanted):
+        if self._policy.strict:
+            # Enrolled before the policy was strict, but never registered.
+            return {token: device for token, device in known.items() if not device.virtual}
+        if len(known) == len(wanted):
             return known
         enrolled = await self._registry.enrol([self._virtual(token) for token in wanted if token not in known])
         return {**known, **enrolled}
@@ -158,10 +158,13 @@ class Gateway:
 
 
 def _refuse_mixed_projects(tokens: Sequence[str], devices: Mapping[str, Device]) -> None:
-    """All recipients of a request must be of one project; the answer tells which are of which."""
+    """All recipients of a request must be of one project; the answer tells which are of which.
+
+    Virtual devices go with any: nobody said whose they are.
+    """
     by_project: dict[str, list[str]] = {}
     for token in dict.fromkeys(tokens):
-        if token in devices:
+        if token in devices and not devices[token].virtual:
             by_project.setdefault(devices[token].project.full_name, []).append(token)
     if len(by_project) > 1:
         raise RequestRefused(

@@ -40,8 +40,11 @@ _RECORDED_HEADERS: Final = [
 # Documented; the keys that today's server may add are not known.
 INTERNAL_ERROR_JSON = b'{"errors":[{"code":"INTERNAL_SERVER_ERROR","message":"An unknown error occurred."}]}'
 
+# Known encodings that nobody who speaks to Expo sends. gzip and deflate are told by the body itself.
+_UNREADABLE = frozenset({b"br", b"zstd", b"compress"})
+
 # After these answers the rest of the request may still be under way.
-_UNREAD = (408, 413)
+_UNREAD = (408, 413, 415)
 
 _ORIGIN = re.compile("^https?://[^/]*", re.IGNORECASE)
 _SLASHES = re.compile("/{2,}")
@@ -65,6 +68,7 @@ class JsonEndpoint:
         try:
             if scope["method"] != "POST":
                 raise not_found()
+            refuse_encoding(scope)
             body = await read_body(receive, timeout_s=self._body_timeout_s)
             status, answer = 200, await self._answer(body)
         except ClientGone:
@@ -79,6 +83,14 @@ class JsonEndpoint:
             status, answer = 500, INTERNAL_ERROR_JSON
         # HTTP/2 has no such header: a stream ends by itself.
         await respond(send, status, answer, closes=status in _UNREAD and scope["http_version"][0] == "1")
+
+
+def refuse_encoding(scope: Scope) -> None:
+    """Raise RequestRefused for a body that we could not read, rather than call it broken JSON."""
+    named = dict(scope["headers"]).get(b"content-encoding", b"").strip().lower()
+    if named in _UNREADABLE:
+        text = f"The content encoding {named.decode()} is not supported; send gzip, or no compression."
+        raise RequestRefused("UNSUPPORTED_CONTENT_ENCODING", text, status=415)
 
 
 async def read_body(receive: Receive, *, timeout_s: float) -> bytes:
@@ -152,6 +164,9 @@ def with_plain_paths(app: ASGIApp) -> ASGIApp:
     """
 
     async def plain(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close"})  # before it is accepted: 403
+            return
         path = scope.get("path", "")
         if "//" in path or path[-1:] == "/":
             scope = {**scope, "path": _SLASHES.sub("/", _ORIGIN.sub("", path)).rstrip("/") or "/"}

@@ -43,7 +43,9 @@ async def sent_for(app: ASGIApp, events: list[Message], *, http_version: str = "
     async def send(message: Message) -> None:
         sent.append(message)
 
-    await app({"type": "http", "method": "POST", "path": "/", "http_version": http_version}, receive, send)
+    await app(
+        {"type": "http", "method": "POST", "path": "/", "headers": [], "http_version": http_version}, receive, send
+    )
     return sent
 
 
@@ -181,3 +183,11 @@ async def test_paths_are_made_plain(asked: str, expected: str) -> None:
     await with_plain_paths(app)({"type": "http", "path": asked}, receive, send)
 
     assert seen == [expected]
+
+
+async def test_an_encoding_that_nobody_can_read_here_is_named() -> None:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(endpoint()), base_url="http://gateway") as client:
+        response = await client.post("/", content=b"\x0b\x02\x80{}\x03", headers={"content-encoding": "br"})
+
+    assert response.status_code == 415
+    assert "The content encoding br is not supported" in response.json()["errors"][0]["message"]

@@ -280,3 +280,18 @@ def test_json_is_read_as_it_is(value: object) -> None:
 def test_a_text_nested_10000_levels_is_refused() -> None:
     with pytest.raises(RequestRefused, match="nested too deep"):
         decode_json(b"[" * 10_000 + b"]" * 10_000)
+
+
+@pytest.mark.parametrize("field", ["ttl", "expiration", "badge", "relevanceScore"])
+@pytest.mark.parametrize("digits", [310, 1000, 4299])
+def test_a_number_that_no_double_holds_is_refused(field: str, digits: int) -> None:
+    body = b'[{"to":"ExponentPushToken[x]","%s":1%s}]' % (field.encode(), b"0" * digits)
+
+    with pytest.raises(RequestRefused, match=f'"0.{field}": Number must be finite'):
+        decode_send_request(body)
+
+
+def test_data_that_no_provider_takes_is_accepted_unread() -> None:
+    (message,) = decode_send_request(b'{"to":"x","data":{"a":[%s[]]}}' % (b"[]," * 300_000)).messages
+
+    assert message.is_too_big
