@@ -21,6 +21,7 @@ from expo_gateway.dispatcher.holds import Holds
 from expo_gateway.dispatcher.loop import Dispatcher
 from expo_gateway.dispatcher.sender import Sender, credential_key
 from expo_gateway.doors import device_tokens, expo, health, metrics
+from expo_gateway.doors.bodies import Bodies
 from expo_gateway.doors.http import errors_json, not_found, respond, with_plain_paths
 from expo_gateway.doors.requests import Observed, request_id
 from expo_gateway.emulated import Emulated, open_emulated
@@ -169,10 +170,10 @@ def _platform(settings: Settings) -> Platform | None:
 
 
 def _routes(settings: Settings, gateway: Gateway, *, checks: health.Checks, exposition: Exposition) -> list[BaseRoute]:
-    body_timeout_s = settings.server.body_timeout_s
+    bodies = Bodies(timeout_s=settings.server.body_timeout_s)
     return [
-        *expo.routes(gateway, request_id=request_id, body_timeout_s=body_timeout_s),
-        *device_tokens.routes(gateway, request_id=request_id, body_timeout_s=body_timeout_s),
+        *expo.routes(gateway, request_id=request_id, bodies=bodies),
+        *device_tokens.routes(gateway, request_id=request_id, bodies=bodies),
         *health.routes(checks),
         *(metrics.routes(exposition.render) if settings.server.metrics else ()),
     ]

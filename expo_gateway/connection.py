@@ -63,6 +63,7 @@ class Connection(TCPServer):
         self._wire: _Wire | None = None
         self._lingers: asyncio.TimerHandle | None = None
         self._ended = False
+        self._is_closing = False
 
     async def run(self) -> None:
         try:
@@ -116,7 +117,7 @@ class Connection(TCPServer):
 
     async def _read_data(self) -> None:
         while data := await self._read():
-            if self._lingers is None:
+            if self._lingers is None and not self._is_closing:
                 await self.protocol.handle(RawData(data))
         self._ended = True
         await self.idle_task.stop()
@@ -155,6 +156,8 @@ class Connection(TCPServer):
         return isinstance(protocol, H11Protocol) and protocol.connection.their_state in (h11.SEND_BODY, h11.ERROR)
 
     async def _initiate_server_close(self) -> None:
+        # Nothing that comes from now on is taken: it could be stored, and never answered.
+        self._is_closing = True
         self.go_away()
         await super()._initiate_server_close()
 

@@ -54,7 +54,10 @@ def _kept(directory: Path) -> Iterator[Path]:
                 f"the data directory {directory} is in use by another expo-gateway (process {_owner(lock)}); "
                 "stop that one, or choose another with --data"
             )
-        _sign(lock)
+        try:
+            _sign(lock)
+        except OSError as error:
+            raise CannotStart(f"the data directory {directory} can't be written: {error.strerror}") from error
         yield directory
 
 

@@ -4,9 +4,10 @@ The providers are those that talk to Apple and Google; nothing differs but the a
 """
 
 import asyncio
+import logging
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,8 @@ from expo_gateway.emulators.virtual_devices import VirtualDevices
 from expo_gateway.protocol.apns import ApnsRequest
 from expo_gateway.protocol.fcm import FcmRequest
 from expo_gateway.providers.base import Outcome, Provider
+
+log = logging.getLogger(__name__)
 
 KEY_ID = "EMULATEDK1"
 TEAM_ID = "EMULATEDT1"
@@ -50,7 +53,7 @@ class LateProvider(Generic[Request]):
 
     def warm_up(self) -> "asyncio.Future[Provider[Request]]":
         """Make it now, in a thread."""
-        if self._made is None:
+        if self._made is None or (self._made.done() and self._made.exception() is not None):
             self._made = asyncio.ensure_future(asyncio.to_thread(self._make))
         return self._made
 
@@ -66,7 +69,8 @@ class LateProvider(Generic[Request]):
 
     async def close(self) -> None:
         if self._made is not None:
-            await (await self._made).close()
+            with suppress(Exception):  # it was never made, and whoever wanted it has been told
+                await (await self._made).close()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +95,11 @@ class Emulated:
 
     async def warm_up(self) -> None:
         """Make the providers, so that the first message need not wait for them."""
-        await self.apns_provider.warm_up()
-        await self.fcm_provider.warm_up()
+        for provider in (self.apns_provider, self.fcm_provider):
+            try:
+                await provider.warm_up()
+            except Exception as error:
+                log.error("a provider could not be made, the next message tries again: %s", error)
 
     def apns_connections(self) -> int:
         """How many of them take pushes now."""

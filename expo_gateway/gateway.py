@@ -115,10 +115,9 @@ class Gateway:
 
     async def _admit(self, devices: Mapping[str, Device], *, count: int, bearer: str | None) -> None:
         """Who sends, then how much: a caller that may not send uses up nothing of the project's rate."""
-        device = next(iter(devices.values()), None)
-        if device is None:
+        if not devices:
             return
-        project = device.project
+        project = min(devices.values(), key=lambda device: device.virtual).project
         if project.kind is ProjectKind.REAL and self._refresh is not None and not self._admission.knows(project):
             await self._refresh()
         self._admission.check_bearer(project.project_id, bearer)
@@ -162,22 +161,16 @@ class Gateway:
         )
 
     async def project(self, *, project_id: str | None = None, full_name: str | None = None) -> Project:
-        """The project of this id, or else of this name. An unknown one is made, unless the policy is strict."""
-        known = await self._known_project(project_id, full_name)
+        """The project of this id, or else of this name. An unknown one is made: the phone knows its id, not we."""
+        if project_id is not None:
+            known = await self._registry.project(project_id=project_id.lower())
+        else:
+            known = await self._registry.project_named(full_name or "")
         if known is not None:
             return known
-        if self._policy.strict:
-            shown = project_id or full_name
-            raise RequestRefused("EXPERIENCE_NOT_FOUND", f"Experience with id '{shown}' does not exist.")
         made_id = project_id.lower() if project_id is not None else project_id_of(full_name or "")
-        made = Project(project_id=made_id, full_name=full_name or f"@emulator/project-{made_id[:8]}")
+        made = Project(project_id=made_id, full_name=full_name or f"@emulator/{made_id}")
         return await self._registry.add_project(made)
-
-    async def _known_project(self, project_id: str | None, full_name: str | None) -> Project | None:
-        if project_id is not None:
-            return await self._registry.project(project_id=project_id.lower())
-        named = (project for project in await self._registry.projects() if project.full_name == full_name)
-        return next(named, None)
 
     async def _devices(self, tokens: Sequence[str]) -> Mapping[str, Device]:
         """The devices of a batch: one look-up, and one write when some are new."""
@@ -185,7 +178,10 @@ class Gateway:
         if not wanted:
             return {}
         known = await self._registry.devices(wanted)
-        if len(known) == len(wanted) or self._policy.strict or _is_any_real(known):
+        if self._policy.strict or _is_any_real(known):
+            # What was ever enrolled was never registered.
+            return {token: device for token, device in known.items() if not device.virtual}
+        if len(known) == len(wanted):
             return known
         enrolled = await self._registry.enrol([self._virtual(token) for token in wanted if token not in known])
         return {**known, **enrolled}
@@ -205,15 +201,18 @@ class Gateway:
 
 
 def _is_any_real(devices: Mapping[str, Device]) -> bool:
-    """Then an unknown push token is just unknown: as a virtual device it would make the request one of two projects."""
+    """Then a push token that nobody registered is just unknown: real and virtual devices are never mixed."""
     return any(device.project.kind is ProjectKind.REAL for device in devices.values())
 
 
 def _refuse_mixed_projects(tokens: Sequence[str], devices: Mapping[str, Device]) -> None:
-    """All recipients of a request must be of one project; the answer tells which are of which."""
+    """All recipients of a request must be of one project; the answer tells which are of which.
+
+    Virtual devices go with any: nobody said whose they are.
+    """
     by_project: dict[str, list[str]] = {}
     for token in dict.fromkeys(tokens):
-        if token in devices:
+        if token in devices and not devices[token].virtual:
             by_project.setdefault(devices[token].project.full_name, []).append(token)
     if len(by_project) > 1:
         raise RequestRefused(

@@ -9,6 +9,7 @@ import errno
 import logging
 import socket
 import ssl
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,10 +22,17 @@ from expo_gateway.connection import MAX_WAITING, Connection
 from expo_gateway.errors import CannotStart, SettingsError
 from expo_gateway.settings import Server
 
+if sys.platform != "win32":
+    import resource
+
 log = logging.getLogger(__name__)
 
 # Our choice: a burst of connections waits for the loop instead of for the client's next SYN, a second later.
 BACKLOG = 1024
+# Our choice: a busy loop reads so late what has been on its way.
+LAST_WORDS_S = 0.3
+# Our choice: some 200 MB of idle connections. Whoever comes when all are taken is cut off.
+MAX_CONNECTIONS = 10_000
 HANDSHAKE_S = 10.0
 TLS_CLOSE_S = 3.0
 # What is still there after the drain is cut; this long it gets to notice.
@@ -72,9 +80,13 @@ class _Listener:
         self._write_timeout_s = write_timeout_s
         self._context = WorkerContext(None)
         self._connections: dict[asyncio.Task[None], Connection] = {}
+        self._max_connections = max_connections()
 
     async def listen(self, served: Served, connections: asyncio.TaskGroup) -> asyncio.Server:
         def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if len(self._connections) >= self._max_connections:
+                writer.transport.abort()
+                return
             connection = Connection(
                 served.app,
                 config=self._config,
@@ -104,6 +116,8 @@ class _Listener:
         self._config.draining = True
         for connection in self._connections.values():
             connection.go_away()
+        # What clients have said already is read and answered before idle connections close.
+        await self._wait(min(LAST_WORDS_S, drain_s))
         await self._context.terminated.set()
         await self._wait(drain_s)
         if self._connections:
@@ -117,6 +131,14 @@ class _Listener:
     async def _wait(self, timeout_s: float) -> None:
         if self._connections:
             await asyncio.wait(self._connections, timeout=timeout_s)
+
+
+def max_connections() -> int:
+    """Half of the files that this process may open: the stores, emulators and providers need some too."""
+    if sys.platform == "win32":
+        return MAX_CONNECTIONS
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MAX_CONNECTIONS if files == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, files // 2)
 
 
 async def _guarded(connection: Connection) -> None:
@@ -151,7 +173,7 @@ def _config(settings: Server) -> _Config:
     config.keep_alive_timeout = settings.keep_alive_s
     # At this number HTTP/2 requests in flight get no answer, so it is out of reach.
     config.keep_alive_max_requests = 10**9
-    config.h2_max_concurrent_streams = 256
+    config.h2_max_concurrent_streams = 64
     config.max_app_queue_size = MAX_WAITING
     return config
 

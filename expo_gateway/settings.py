@@ -22,6 +22,10 @@ from expo_gateway.project_settings import ProjectTable, read_project_tables
 
 ENV_PREFIX = "EXPO_GATEWAY_"
 
+# Kubernetes gives these to every pod beside a Service that is called expo-gateway; Docker's links do the same.
+# https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+INJECTED = re.compile(r"EXPO_GATEWAY_(NAME|SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP)(_\w+)?)?)")
+
 Tree = dict[str, dict[str, object]]
 """section -> key -> value as it was given."""
 
@@ -260,7 +264,7 @@ def _from_environ(environ: Mapping[str, str]) -> Tree:
     """Names are matched without regard to case; an empty value is none, as Compose files pass them."""
     tree: Tree = {}
     for name, value in environ.items():
-        if not name.upper().startswith(ENV_PREFIX):
+        if not name.upper().startswith(ENV_PREFIX) or INJECTED.fullmatch(name):
             continue
         section, _, key = name[len(ENV_PREFIX) :].lower().partition("__")
         _check_known(section, key, shown=name, where="in the environment")
@@ -298,7 +302,7 @@ def _validated(merged: Tree, origins: Mapping[tuple[str, str], str]) -> Settings
 
 
 def _decode(wanted: type, value: object) -> object:
-    if wanted is Path and isinstance(value, str | Path):
+    if wanted is Path and isinstance(value, str | Path) and str(value):
         return Path(value).expanduser()
     raise TypeError(f"expected a path, got {type(value).__name__}")
 

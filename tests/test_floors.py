@@ -37,7 +37,7 @@ BARRED = {
     "emulators": {"protocol"},
 }
 # What a door may have of the others: what every door needs of HTTP.
-SHARED_BY_DOORS = f"{PACKAGE}.doors.http"
+SHARED_BY_DOORS = (f"{PACKAGE}.doors.http", f"{PACKAGE}.doors.bodies")
 
 LIBRARIES: dict[str, Callable[[str], bool]] = {
     "aioapns": lambda module: unit_of(module) == "providers",
@@ -98,7 +98,7 @@ def broken_floors(imports: Imports) -> Iterator[str]:
 def may_import(module: str, other: str) -> bool:
     unit, other_unit = unit_of(module), unit_of(other)
     if unit == "doors" and other_unit == "doors":
-        return other == SHARED_BY_DOORS or door_of(module) == door_of(other)
+        return other in SHARED_BY_DOORS or door_of(module) == door_of(other)
     if unit == other_unit:
         return True
     here, there = floor_of(unit), floor_of(other_unit)

@@ -176,14 +176,36 @@ async def test_an_unknown_project_is_made_once(desk: Desk) -> None:
     made = await desk.gateway.project(project_id=project_id)
 
     assert made == await desk.gateway.project(project_id=project_id.lower())
-    assert made.full_name == "@emulator/project-d3a7c0de"
+    assert made.full_name == "@emulator/d3a7c0de-0000-4000-8000-000000000001"
 
 
-async def test_strict_knows_no_unknown_project(desk: Desk) -> None:
+async def test_a_phone_can_register_where_unknown_tokens_are_refused(desk: Desk) -> None:
+    desk.use(TokenPolicy(project=PROJECT, strict=True))
+    project = await desk.gateway.project(project_id="d3a7c0de-0000-4000-8000-000000000001")
+    token = await desk.gateway.register(replace(REGISTRATION, project=project))
+
+    assert await desk.errors({"to": token}) == [None]
+
+
+async def test_strict_does_not_count_what_was_enrolled_before(desk: Desk) -> None:
+    await desk.errors({"to": TOKEN})
     desk.use(TokenPolicy(project=PROJECT, strict=True))
 
-    with pytest.raises(RequestRefused, match="EXPERIENCE_NOT_FOUND"):
-        await desk.gateway.project(full_name="@acme/depot")
+    assert await desk.errors({"to": TOKEN}) == [f'"{TOKEN}" is not a registered push notification recipient']
+
+
+async def test_test_tokens_go_with_the_tokens_of_any_project(desk: Desk) -> None:
+    other = await desk.gateway.project(full_name="@acme/depot")
+    theirs = await desk.gateway.register(replace(REGISTRATION, project=other))
+
+    assert await desk.errors([{"to": [theirs, TOKEN]}]) == [None, None]
+
+
+async def test_projects_whose_ids_begin_alike_are_two(desk: Desk) -> None:
+    one = await desk.gateway.project(project_id="00000000-0000-4000-8000-000000000001")
+    two = await desk.gateway.project(project_id="00000000-0000-4000-8000-000000000002")
+
+    assert one.full_name != two.full_name
 
 
 async def test_more_than_a_thousand_receipts_are_refused(desk: Desk) -> None:

@@ -19,6 +19,19 @@ def write(tmp_path: Path) -> Write:
     return written
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "EXPO_GATEWAY_SERVICE_HOST",
+        "EXPO_GATEWAY_SERVICE_PORT_HTTP",
+        "EXPO_GATEWAY_PORT",
+        "EXPO_GATEWAY_PORT_8080_TCP_ADDR",
+    ],
+)
+def test_what_kubernetes_injects_for_a_service_of_our_name_is_no_setting(name: str) -> None:
+    assert load_settings(environ={name: "tcp://10.0.0.1:8080"}, overrides={}) == Settings()
+
+
 def test_with_nothing_given_the_defaults_are_those_of_a_safe_emulator() -> None:
     settings = load_settings(environ={"PATH": "/bin"}, overrides={})
 

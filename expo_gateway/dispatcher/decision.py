@@ -13,6 +13,8 @@ from expo_gateway.providers.base import Accepted, Backoff, Outcome, Unsent
 RETRY_BUDGET_S = 600.0
 # Our choice: how long a "now or never" message may wait for a connection.
 NOW_OR_NEVER_S = 30.0
+# Our choice: a retry may begin so much later than it should; later still the gateway was down, and its time is over.
+LATE_S = 60.0
 # Our choice: retries spread over this part of their delay, never sooner than the provider asked.
 JITTER = 0.25
 
@@ -48,8 +50,16 @@ def window(message: PushMessage, *, accepted_at: float, budget_s: float = RETRY_
     else:
         return Window(lapses_at=None, retry_until=accepted_at + budget_s, once=False)
     if once:
-        return Window(lapses_at=None, retry_until=accepted_at + NOW_OR_NEVER_S, once=True)
+        lapses_at = accepted_at + NOW_OR_NEVER_S
+        return Window(lapses_at=lapses_at, retry_until=lapses_at, once=True)
     return Window(lapses_at=lapses_at, retry_until=min(accepted_at + budget_s, lapses_at), once=False)
+
+
+def is_over(window: Window, *, attempts: int, now: float) -> bool:
+    """Whether it is too late for another attempt. `attempts` were made."""
+    if window.lapses_at is not None and now >= window.lapses_at:
+        return True
+    return attempts > 0 and now > window.retry_until + LATE_S
 
 
 def decide(outcome: Outcome, *, window: Window, attempts: int, now: float, jitter: float) -> Final | Again:
@@ -73,5 +83,5 @@ def retry_at(*, now: float, attempts: int, backoff: Backoff, jitter: float) -> f
 
 
 def lapsed() -> FailedReceipt:
-    """The message's own time ran out before it could be tried. Assumed: Expo's words for it are not known."""
+    """The delivery's time ran out before it could be tried (again). Assumed: Expo's words for it are not known."""
     return expo_error("The notification expired before it could be delivered to the push notification service.")

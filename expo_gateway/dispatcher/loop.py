@@ -23,9 +23,10 @@ LEASE_S = 60.0
 EXTEND_EVERY_S = 20.0
 # Our choice: how soon batches of other processes are seen.
 POLL_S = 1.0
-# Our choice: 64 batches of 100 are 6,400 deliveries in memory; half of that for any one project.
+# Our choice: 64 batches of 100 are 6,400 deliveries in memory. A project that has this many gets no more, and one claim
+# brings no more, so that no project has half of all.
 MAX_BATCHES = 64
-MAX_PROJECT_BATCHES = 32
+MAX_PROJECT_BATCHES = 16
 EXPIRE_EVERY_S = 60.0
 STORE_AGAIN_S = 1.0
 GIVE_BACK_S = 5.0
@@ -136,7 +137,9 @@ class Dispatcher:
         now = self._clock()
         if due_at is None or due_at > now:
             return POLL_S if due_at is None else min(POLL_S, due_at - now)
-        claims = await self._outbox.claim(now=now, lease_s=LEASE_S, limit=free, skip_projects=self._full_projects())
+        claims = await self._outbox.claim(
+            now=now, lease_s=LEASE_S, limit=min(free, MAX_PROJECT_BATCHES), skip_projects=self._full_projects()
+        )
         held = {claim.batch_id for claim in self._active.values()}
         for claim in claims:
             if claim.batch_id in held:
@@ -172,6 +175,8 @@ class Dispatcher:
             log.warning("%d batches are given back unfinished; the next start goes on with them", len(late))
             # A store that is away can't take them back now: their leases lapse.
             await asyncio.wait(late, timeout=GIVE_BACK_S)
+            for task in self._active:
+                task.cancel()
 
     # -- keeping ----------------------------------------------------------------------------------------------------
 
@@ -183,6 +188,8 @@ class Dispatcher:
                 await self._outbox.extend(held, until=self._clock() + LEASE_S)
             except StoreUnavailable as error:
                 log.error("leases could not be extended: %s", error)
+            except Exception:
+                log.exception("leases could not be extended")
 
     async def _expire(self) -> None:
         while True:
@@ -190,6 +197,8 @@ class Dispatcher:
                 await self._outbox.expire(before=self._clock() - self._receipts_kept_s)
             except StoreUnavailable as error:
                 log.error("old batches could not be removed: %s", error)
+            except Exception:
+                log.exception("old batches could not be removed")
             await asyncio.sleep(EXPIRE_EVERY_S)
 
 

@@ -26,8 +26,8 @@ class Recorder:
         self._awaited = asyncio.Event()
 
     def receipt(self, batch_id: BatchId, place: int, receipt: bytes) -> None:
-        """A delivery is settled. It is written soon."""
-        self._receipts.setdefault(batch_id, {})[place] = receipt
+        """A delivery is settled. It is written soon. The first receipt of a place stays."""
+        self._receipts.setdefault(batch_id, {}).setdefault(place, receipt)
         self._news.set()
 
     async def release(self, batch_id: BatchId, retries: Sequence[Pending]) -> None:

@@ -10,23 +10,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
-from expo_gateway.dispatcher.decision import Again, Final, decide, lapsed, window
+from expo_gateway.dispatcher.decision import Again, Final, Window, decide, is_over, lapsed, window
 from expo_gateway.dispatcher.holds import Holds, Key, Pause
 from expo_gateway.errors import StoreUnavailable
 from expo_gateway.metrics import DeliveryCounts
 from expo_gateway.protocol.apns import ApnsRequest, build_apns_request
 from expo_gateway.protocol.device import Device, Platform, Project
 from expo_gateway.protocol.fcm import FcmRequest, build_fcm_request
-from expo_gateway.protocol.message import PushMessage
+from expo_gateway.protocol.message import MAX_DATA_BYTES, PushMessage
 from expo_gateway.protocol.push_token import redacted
-from expo_gateway.protocol.receipt import expo_error
+from expo_gateway.protocol.receipt import expo_error, too_big
 from expo_gateway.providers.base import Accepted, Outcome, Provider, Rejected, Scope
 from expo_gateway.registry.base import Registry
 
 log = logging.getLogger(__name__)
 
-# Our choice: what one credential may have in flight, well under what APNs and FCM take from one sender.
-MAX_IN_FLIGHT = 1000
+# Our choice: what one credential may have in flight. Apple and Google take 20 to 100 ms, so that a process can't build
+# more meanwhile; with more, those wait longer who are being answered.
+MAX_IN_FLIGHT = 128
 
 PROVIDERS = {Platform.IOS: "apns", Platform.ANDROID: "fcm"}
 """As they are called in metrics."""
@@ -86,13 +87,25 @@ class Sender:
         self.counts = DeliveryCounts()
 
     async def attempt(self, delivery: Delivery) -> tuple[Final | Again, int]:
-        """Try once, unless something holds it back. Returns what follows, and the attempts made by now."""
+        """Try once, unless something holds it back. Returns what follows, and the attempts made by now.
+
+        Our own mistake must not take the batch down: it is a receipt like any other, and a log line.
+        """
+        try:
+            return await self._attempt(delivery)
+        except Exception:
+            log.exception("delivery %s failed inside the gateway", delivery.ticket_id)
+            receipt = expo_error("The notification could not be processed.").to_json(sent_at=self._clock())
+            return Final(receipt=receipt), delivery.attempts + 1
+
+    async def _attempt(self, delivery: Delivery) -> tuple[Final | Again, int]:
+        span = window(delivery.message, accepted_at=delivery.accepted_at, budget_s=self._retry_budget_s)
         async with self._slot(delivery.key):
-            held = self._held(delivery)
+            held = self._held(delivery, span)
             if held is not None:
                 return held, delivery.attempts
             outcome = await self._timed(delivery)
-        return await self._conclude(delivery, outcome), delivery.attempts + 1
+        return await self._conclude(delivery, outcome, span), delivery.attempts + 1
 
     def _slot(self, key: Key) -> asyncio.Semaphore:
         slot = self._slots.get(key)
@@ -100,11 +113,10 @@ class Sender:
             slot = self._slots[key] = asyncio.Semaphore(self._max_in_flight)
         return slot
 
-    def _held(self, delivery: Delivery) -> Final | Again | None:
+    def _held(self, delivery: Delivery, span: Window) -> Final | Again | None:
         """Why the delivery is not sent now: its time is over, its project waits, its credential is refused."""
         now = self._clock()
-        span = window(delivery.message, accepted_at=delivery.accepted_at, budget_s=self._retry_budget_s)
-        if span.lapses_at is not None and now >= span.lapses_at:
+        if is_over(span, attempts=delivery.attempts, now=now):
             self._count_held(delivery, "lapsed")
             return Final(receipt=lapsed().to_json(sent_at=now))
         pause = self._holds.pause(delivery.key, now=now)
@@ -123,7 +135,7 @@ class Sender:
 
     async def _timed(self, delivery: Delivery) -> Outcome:
         began_at = self._clock()
-        outcome = await self._send(delivery)
+        outcome = await self._through_provider(delivery)
         self.counts.attempted(
             PROVIDERS[delivery.device.platform],
             type(outcome).__name__.lower(),
@@ -131,14 +143,6 @@ class Sender:
             took_s=self._clock() - began_at,
         )
         return outcome
-
-    async def _send(self, delivery: Delivery) -> Outcome:
-        try:
-            return await self._through_provider(delivery)
-        except Exception:
-            # Our own mistake must not take the batch down; it is a receipt like any other, and a log line.
-            log.exception("delivery %s failed inside the gateway", delivery.ticket_id)
-            return _failed("The notification could not be processed.")
 
     async def _through_provider(self, delivery: Delivery) -> Outcome:
         message, device, accepted_at = delivery.message, delivery.device, delivery.accepted_at
@@ -148,15 +152,17 @@ class Sender:
             return _failed(f"The project has no credentials for {device.platform.value}.")
         if device.virtual and not provider.emulated:
             return _failed("The push token belongs to a virtual device, which no real provider knows.")
+        if message.is_too_big:
+            receipt = too_big(len(bytes(message.data)), MAX_DATA_BYTES)
+            return Rejected(reason="MessageTooBig", status=0, receipt=receipt)
         if device.platform is Platform.IOS:
             request = build_apns_request(message, device, apns_id=delivery.ticket_id, accepted_at=accepted_at)
             return await cast(Provider[ApnsRequest], provider).send(request)
         fcm_request = build_fcm_request(message, device, accepted_at=accepted_at, now=self._clock())
         return await cast(Provider[FcmRequest], provider).send(fcm_request)
 
-    async def _conclude(self, delivery: Delivery, outcome: Outcome) -> Final | Again:
+    async def _conclude(self, delivery: Delivery, outcome: Outcome, span: Window) -> Final | Again:
         now = self._clock()
-        span = window(delivery.message, accepted_at=delivery.accepted_at, budget_s=self._retry_budget_s)
         verdict = decide(outcome, window=span, attempts=delivery.attempts + 1, now=now, jitter=self._jitter())
         if isinstance(verdict, Again):
             self.counts.retries[PROVIDERS[delivery.device.platform]] += 1

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import orjson
 
@@ -28,8 +28,6 @@ from expo_gateway.registry.base import Registry
 log = logging.getLogger(__name__)
 
 STORE_AGAIN_S = 1.0
-# Our choice: a batch that trips over a mistake of ours is looked at again this much later, not in a tight loop.
-MISTAKE_AGAIN_S = 60.0
 
 
 class BatchWork:
@@ -51,10 +49,12 @@ class BatchWork:
             await self._try_all(claim, retries)
         except StoreUnavailable as error:
             log.error("batch %s waits for the store: %s", claim.batch_id.hex(), error)
-            self._postpone(claim, retries, STORE_AGAIN_S)
+            self._postpone(claim, retries)
         except Exception:
+            # Tried again, it would fail again, and those that were reached would be reached again.
             log.exception("batch %s failed inside the gateway", claim.batch_id.hex())
-            self._postpone(claim, retries, MISTAKE_AGAIN_S)
+            open_places = [pending for pending in claim.pending if pending.place not in retries]
+            self._settle(claim, open_places, expo_error("The notification could not be processed."))
         finally:
             await asyncio.shield(self._recorder.release(claim.batch_id, list(retries.values())))
             self.progressed_at = self._clock()
@@ -94,7 +94,7 @@ class BatchWork:
         else:
             self._record(claim, pending, follows.receipt)
 
-    def _settle(self, claim: Claim, places: "tuple[Pending, ...] | list[Pending]", failed: FailedReceipt) -> None:
+    def _settle(self, claim: Claim, places: Sequence[Pending], failed: FailedReceipt) -> None:
         receipt = failed.to_json(sent_at=self._clock())
         for pending in places:
             self._record(claim, pending, receipt)
@@ -103,9 +103,9 @@ class BatchWork:
         self._recorder.receipt(claim.batch_id, pending.place, receipt)
         self._counts.settled(_error_in(receipt), after_s=self.progressed_at - accepted_at(claim.batch_id))
 
-    def _postpone(self, claim: Claim, retries: dict[int, Pending], delay_s: float) -> None:
+    def _postpone(self, claim: Claim, retries: dict[int, Pending]) -> None:
         """Everything that has no outcome yet is due later. A place that was settled meanwhile keeps its receipt."""
-        due_at = self._clock() + delay_s
+        due_at = self._clock() + STORE_AGAIN_S
         for pending in claim.pending:
             later = Pending(place=pending.place, attempts=pending.attempts, due_at=due_at)
             retries.setdefault(pending.place, later)

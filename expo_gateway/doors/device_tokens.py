@@ -10,6 +10,7 @@ from typing import cast
 import orjson
 from starlette.routing import BaseRoute, Route
 
+from expo_gateway.doors.bodies import Bodies
 from expo_gateway.doors.http import Answer, JsonEndpoint
 from expo_gateway.errors import RequestRefused
 from expo_gateway.gateway import Gateway
@@ -26,7 +27,7 @@ MAX_FIELD_CHARS = 4096
 _FULL_NAME = re.compile(r"@[\w.-]{1,100}/[\w.-]{1,100}", re.ASCII)
 
 
-def routes(gateway: Gateway, *, request_id: Callable[[], str], body_timeout_s: float) -> list[BaseRoute]:
+def routes(gateway: Gateway, *, request_id: Callable[[], str], bodies: Bodies) -> list[BaseRoute]:
     async def get_expo_push_token(body: bytes) -> bytes:
         fields = _fields(body, {**_DEVICE, "projectId": optional(uuid), "experienceId": optional(_full_name)})
         project_id, full_name = fields.get("projectId"), fields.get("experienceId")
@@ -59,7 +60,7 @@ def routes(gateway: Gateway, *, request_id: Callable[[], str], body_timeout_s: f
         return b'{"data":{}}'
 
     def endpoint(answer: Answer) -> JsonEndpoint:
-        return JsonEndpoint(answer, request_id=request_id, body_timeout_s=body_timeout_s)
+        return JsonEndpoint(answer, request_id=request_id, bodies=bodies)
 
     return [
         Route("/--/api/v2/push/getExpoPushToken", endpoint(get_expo_push_token)),

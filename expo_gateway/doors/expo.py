@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from starlette.routing import BaseRoute, Route
 
+from expo_gateway.doors.bodies import Bodies
 from expo_gateway.doors.http import BearerAnswer, BearerEndpoint
 from expo_gateway.errors import RequestRefused
 from expo_gateway.gateway import Gateway
@@ -18,7 +19,7 @@ from expo_gateway.protocol.ticket import tickets_json
 API = "/--/api/v2"
 
 
-def routes(gateway: Gateway, *, request_id: Callable[[], str], body_timeout_s: float) -> list[BaseRoute]:
+def routes(gateway: Gateway, *, request_id: Callable[[], str], bodies: Bodies) -> list[BaseRoute]:
     """The send door answers at `/` too: Symfony's notifier drops the path of a custom host."""
 
     async def send(body: bytes, /, *, bearer: str | None) -> bytes:
@@ -31,7 +32,7 @@ def routes(gateway: Gateway, *, request_id: Callable[[], str], body_timeout_s: f
         return b'{"data":{' + b",".join(b'"%s":%s' % (key.encode(), value) for key, value in receipts.items()) + b"}}"
 
     def endpoint(answer: BearerAnswer) -> BearerEndpoint:
-        return BearerEndpoint(answer, request_id=request_id, body_timeout_s=body_timeout_s)
+        return BearerEndpoint(answer, request_id=request_id, bodies=bodies)
 
     return [
         Route(f"{API}/push/send", endpoint(send)),

@@ -1,6 +1,5 @@
 """What every door needs of HTTP: bodies under a cap and a deadline, Expo's errors, answers as exp.host writes them."""
 
-import asyncio
 import logging
 import re
 from base64 import b64encode
@@ -12,8 +11,8 @@ from typing import Final, Protocol
 import orjson
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from expo_gateway.doors.bodies import Bodies, ClientGone
 from expo_gateway.errors import BearerRefused, RequestRefused, StoreUnavailable
-from expo_gateway.protocol.body import MAX_BODY_BYTES, too_large
 
 log = logging.getLogger(__name__)
 
@@ -28,10 +27,6 @@ class BearerAnswer(Protocol):
 
     def __call__(self, body: bytes, /, *, bearer: str | None) -> Awaitable[bytes]: ...
 
-
-# Our choice: so much of a body that is too large is read and thrown away, so that the client gets to read the answer.
-MAX_DRAIN_BYTES = 8 * MAX_BODY_BYTES
-BODY_TIMEOUT_S = 30.0
 
 # Recorded on every answer of exp.host's own servers; what its load balancer adds is left out.
 _RECORDED_HEADERS: Final = [
@@ -50,8 +45,11 @@ _RECORDED_HEADERS: Final = [
 # Documented; the keys that today's server may add are not known.
 INTERNAL_ERROR_JSON = b'{"errors":[{"code":"INTERNAL_SERVER_ERROR","message":"An unknown error occurred."}]}'
 
+# Known encodings that nobody who speaks to Expo sends. gzip and deflate are told by the body itself.
+_UNREADABLE = frozenset({b"br", b"zstd", b"compress"})
+
 # After these answers the rest of the request may still be under way.
-_UNREAD = (408, 413)
+_UNREAD = (408, 413, 415, 503)
 
 _ORIGIN = re.compile("^https?://[^/]*", re.IGNORECASE)
 _SLASHES = re.compile("/{2,}")
@@ -61,26 +59,21 @@ REFUSED_WITH = "expo_gateway.refused_with"
 """Key of the scope: the code of the error that the request was answered with."""
 
 
-class ClientGone(Exception):
-    """The client left before its request was complete; nobody waits for an answer."""
-
-
 class JsonEndpoint:
     """A POST endpoint of Expo's API as an ASGI callable: body in, JSON out, errors in Expo's shape."""
 
-    def __init__(
-        self, answer: Answer, *, request_id: Callable[[], str], body_timeout_s: float = BODY_TIMEOUT_S
-    ) -> None:
+    def __init__(self, answer: Answer, *, request_id: Callable[[], str], bodies: Bodies) -> None:
         self._answer = answer
         self._request_id = request_id
-        self._body_timeout_s = body_timeout_s
+        self._bodies = bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         extra: Headers = []
         try:
             if scope["method"] != "POST":
                 raise not_found()
-            body = await read_body(receive, timeout_s=self._body_timeout_s)
+            refuse_encoding(scope)
+            body = await self._bodies.read(receive)
             status, answer = 200, await self._answered(body, scope)
         except ClientGone:
             return
@@ -107,10 +100,8 @@ class JsonEndpoint:
 class BearerEndpoint(JsonEndpoint):
     """The same for an answer that also wants the access token that came with the request."""
 
-    def __init__(
-        self, answer: BearerAnswer, *, request_id: Callable[[], str], body_timeout_s: float = BODY_TIMEOUT_S
-    ) -> None:
-        super().__init__(partial(answer, bearer=None), request_id=request_id, body_timeout_s=body_timeout_s)
+    def __init__(self, answer: BearerAnswer, *, request_id: Callable[[], str], bodies: Bodies) -> None:
+        super().__init__(partial(answer, bearer=None), request_id=request_id, bodies=bodies)
         self._answer_to_bearer = answer
 
     async def _answered(self, body: bytes, scope: Scope) -> bytes:
@@ -127,28 +118,12 @@ def bearer_of(scope: Scope) -> str | None:
     return token.strip() or None if scheme.lower() == "bearer" else None
 
 
-async def read_body(receive: Receive, *, timeout_s: float) -> bytes:
-    """The whole body as it arrived. Raises RequestRefused when it is too large or too slow, ClientGone."""
-    chunks: list[bytes] = []
-    size_bytes = 0
-    try:
-        async with asyncio.timeout(timeout_s):
-            while True:
-                event = await receive()
-                if event["type"] == "http.disconnect":
-                    raise ClientGone
-                chunk = event.get("body", b"")
-                size_bytes += len(chunk)
-                if size_bytes <= MAX_BODY_BYTES:
-                    chunks.append(chunk)
-                if not event.get("more_body", False) or size_bytes > MAX_DRAIN_BYTES:
-                    break
-    except TimeoutError:
-        text = f"The request body was not complete after {timeout_s:g} seconds (received {size_bytes} bytes)."
-        raise RequestRefused("REQUEST_TIMEOUT", text, status=408, is_transient=True) from None
-    if size_bytes > MAX_BODY_BYTES:
-        raise too_large(str(size_bytes))
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+def refuse_encoding(scope: Scope) -> None:
+    """Raise RequestRefused for a body that we could not read, rather than call it broken JSON."""
+    named = dict(scope["headers"]).get(b"content-encoding", b"").strip().lower()
+    if named in _UNREADABLE:
+        text = f"The content encoding {named.decode()} is not supported; send gzip, or no compression."
+        raise RequestRefused("UNSUPPORTED_CONTENT_ENCODING", text, status=415)
 
 
 async def respond(send: Send, status: int, body: bytes, *, closes: bool = False, extra: Headers = ()) -> None:
@@ -210,6 +185,9 @@ def with_plain_paths(app: ASGIApp) -> ASGIApp:
     """
 
     async def plain(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close"})  # before it is accepted: 403
+            return
         path = scope.get("path", "")
         if "//" in path or path[-1:] == "/":
             scope = {**scope, "path": _SLASHES.sub("/", _ORIGIN.sub("", path)).rstrip("/") or "/"}

@@ -13,6 +13,10 @@ class VirtualDevice:
     """Unix seconds since when the provider calls the token dead; None while it is alive."""
 
 
+# Our choice: some 20 MB. The oldest go; a push to one of them enrols it again.
+MAX_DEVICES = 100_000
+
+
 class VirtualDevices:
     """The devices of one emulator, by device token.
 
@@ -20,13 +24,16 @@ class VirtualDevices:
     environment, so that any client's test tokens work. `known_only` refuses them instead, as the real provider does.
     """
 
-    def __init__(self, *, known_only: bool = False) -> None:
+    def __init__(self, *, known_only: bool = False, max_devices: int = MAX_DEVICES) -> None:
         self.known_only = known_only
+        self._max_devices = max_devices
         self._devices: dict[str, VirtualDevice] = {}
 
     def enrol(self, device_token: str, *, app_id: str, sandbox: bool = False) -> VirtualDevice:
         """Add the device, or bring it back to life. Idempotent."""
         device = self._devices[device_token] = VirtualDevice(app_id, sandbox)
+        if len(self._devices) > self._max_devices:
+            del self._devices[next(iter(self._devices))]
         return device
 
     def get(self, device_token: str) -> VirtualDevice | None:

@@ -6,6 +6,7 @@ APNs" and "Generating a remote notification". Pure: the caller brings the instan
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import ceil
 
 import orjson
 
@@ -51,7 +52,8 @@ def build_apns_request(message: PushMessage, device: Device, *, apns_id: str, ac
         # Apple: a background push must have priority 5. Expo: "default" is high on iOS.
         priority=PRIORITY_POWER_AWARE if not alert or message.priority == "normal" else PRIORITY_IMMEDIATE,
         expiration=expiration(message, accepted_at=accepted_at),
-        collapse_id=message.collapse_id,
+        # An empty one would be an empty header.
+        collapse_id=message.collapse_id or None,
         payload=orjson.dumps(payload(message, device.project)),
     )
 
@@ -68,7 +70,7 @@ def is_visible(message: PushMessage) -> bool:
 def expiration(message: PushMessage, *, accepted_at: float) -> int | None:
     """`apns-expiration`. `ttl` takes precedence over `expiration`; 0 of either means one attempt, not "expired"."""
     if message.ttl is not None:
-        return min(int(accepted_at + message.ttl), MAX_EXPIRATION) if message.ttl > 0 else 0
+        return min(int(accepted_at) + ceil(message.ttl), MAX_EXPIRATION) if message.ttl > 0 else 0
     if message.expiration is not None:
         return max(0, min(int(message.expiration), MAX_EXPIRATION))
     return None

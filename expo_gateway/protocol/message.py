@@ -19,8 +19,11 @@ from expo_gateway.protocol.schema import issue_in_messages
 MAX_RECIPIENTS = 100  # https://docs.expo.dev/push-notifications/sending-notifications/#http2-api
 MAX_TO = 100  # recorded: a longer `to` is a VALIDATION_ERROR
 
+# Our choice: 4,096 bytes fit in here even with each character escaped and much white space.
+MAX_DATA_BYTES = 64 * 1024
 # orjson writes 254 levels; Expo's own limit is not known.
 MAX_DEPTH = 200
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 # Brackets that open or close, and strings as a whole, so that brackets in text don't count.
 _BRACKETS = re.compile(rb'[\[\]{}]|"(?:[^"\\]|\\.)*"', re.DOTALL)
 
@@ -71,6 +74,11 @@ class PushMessage(msgspec.Struct, frozen=True, gc=False, rename="camel", kw_only
         return [self.to] if isinstance(self.to, str) else self.to
 
     @property
+    def is_too_big(self) -> bool:
+        """No provider takes it, however its data is written: such data is never decoded."""
+        return len(memoryview(self.data)) > MAX_DATA_BYTES
+
+    @property
     def wakes_app(self) -> bool:
         """`contentAvailable`; it wins over the deprecated `_contentAvailable`."""
         if self.content_available is not None:
@@ -100,11 +108,8 @@ class SendRequest:
     def recipients(self) -> Iterator[tuple[PushMessage, str]]:
         """Every place of the batch in ticket order: messages in order, within each its `to` in order."""
         for message in self.messages:
-            if isinstance(message.to, str):
-                yield message, message.to
-            else:
-                for token in message.to:
-                    yield message, token
+            for token in message.recipients:
+                yield message, token
 
 
 _decoder: msgspec.json.Decoder[list[PushMessage] | PushMessage] = msgspec.json.Decoder(list[PushMessage] | PushMessage)
@@ -121,7 +126,8 @@ def decode_send_request(body: bytes) -> SendRequest:
         decoded = _decode_slowly(body)
     messages = decoded if isinstance(decoded, list) else [decoded]
     for message in messages:
-        _check_data(bytes(message.data), body)
+        if not _is_decent(message):
+            raise _complaint(body)
     count = sum(1 if isinstance(message.to, str) else len(message.to) for message in messages)
     if count > MAX_RECIPIENTS:
         raise RequestRefused(
@@ -140,6 +146,8 @@ def decode_json(body: bytes) -> object:
     text = body.decode("utf-8", "replace")
     try:
         value = json.loads(text, parse_constant=_no_constant, parse_int=_integer)
+        if _SURROGATE.search(text) is None:
+            return value
         # Surrogates that have no partner can't be written as UTF-8; JavaScript writes U+FFFD for them.
         return json.loads(_without_lone_surrogates(json.dumps(value, ensure_ascii=False)))
     except RecursionError:
@@ -152,12 +160,29 @@ def too_deep() -> RequestRefused:
     return RequestRefused("VALIDATION_ERROR", f"The request body is nested too deep (more than {MAX_DEPTH} levels).")
 
 
-def _check_data(raw: bytes, body: bytes) -> None:
-    """`data` is an object, and not nested deeper than it can be written again."""
+def _is_decent(message: PushMessage) -> bool:
+    """What the decoder does not see to: `data` is an object that can be written again, numbers fit in a double."""
+    raw = bytes(message.data)
     if raw[:1] not in (b"", b"{", b"n"):
-        refuse_invalid(decode_json(body))
-    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _depth(raw) > MAX_DEPTH:
-        raise too_deep()
+        return False
+    if not message.is_too_big and raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _depth(raw) > MAX_DEPTH:
+        return False
+    sound = message.sound
+    numbers = (message.ttl, message.expiration, message.badge, message.relevance_score)
+    return all(_is_finite(number) for number in numbers) and (
+        not isinstance(sound, CriticalSound) or _is_finite(sound.volume)
+    )
+
+
+def _is_finite(number: int | float | None) -> bool:
+    """Python's integers have no bound; beyond a double's range JavaScript knows Infinity only."""
+    return not isinstance(number, int) or number.bit_length() < 1024
+
+
+def _complaint(body: bytes) -> RequestRefused:
+    """What is wrong with a body that is not decent."""
+    issue = issue_in_messages(decode_json(body))
+    return too_deep() if issue is None else RequestRefused("VALIDATION_ERROR", issue)
 
 
 def _depth(raw: bytes) -> int:

@@ -43,8 +43,11 @@ def bad_field(request: ApnsRequest) -> str | None:
 
 
 def _is_field_value(value: str, *, limit_bytes: int) -> bool:
+    """RFC 9113, section 8.2.1: no control characters, no space at either end."""
+    if value != value.strip(" "):
+        return False
     if value.isascii() and value.isprintable():
-        return len(value) <= limit_bytes and value == value.strip(" ")
+        return len(value) <= limit_bytes
     try:
         encoded = value.encode()
     except UnicodeEncodeError:

@@ -87,6 +87,9 @@ class SqliteRegistry:
     async def project(self, *, project_id: str) -> Project | None:
         return await self._file.read(partial(project_of, where="project_id", value=project_id))
 
+    async def project_named(self, full_name: str) -> Project | None:
+        return await self._file.read(partial(project_of, where="full_name", value=full_name))
+
     async def add_project(self, project: Project) -> Project:
         return await self._file.write(partial(add_project, project=project))
 

@@ -5,7 +5,7 @@ import json
 import msgspec
 import pytest
 
-from expo_gateway.dispatcher.decision import Again, Final, Window, decide, lapsed, retry_at, window
+from expo_gateway.dispatcher.decision import Again, Final, Window, decide, is_over, lapsed, retry_at, window
 from expo_gateway.protocol.message import PushMessage
 from expo_gateway.protocol.receipt import ReceiptError, apns_dropped, apns_refused
 from expo_gateway.providers.base import Accepted, Backoff, Rejected, Uncertain, Unsent
@@ -113,7 +113,7 @@ def test_expiration_is_an_instant() -> None:
 def test_an_expiration_of_zero_means_now_or_never_and_not_expired() -> None:
     span = window(message(expiration=0), accepted_at=NOW)
 
-    assert (span.lapses_at, span.once) == (None, True)
+    assert (span.lapses_at, span.once) == (NOW + 30, True)
 
 
 def test_a_message_without_ttl_is_retried_for_ten_minutes() -> None:
@@ -126,3 +126,16 @@ def test_retries_end_with_the_message_s_own_time() -> None:
 
 def test_a_lapsed_message_is_our_error_and_not_the_provider_s() -> None:
     assert json.loads(lapsed().to_json(sent_at=NOW))["details"]["error"] == "ExpoError"
+
+
+def test_a_retry_after_a_long_downtime_is_not_made() -> None:
+    assert not is_over(OPEN, attempts=1, now=OPEN.retry_until + 1)
+    assert is_over(OPEN, attempts=1, now=OPEN.retry_until + 61)
+
+
+def test_a_first_attempt_is_made_however_late_unless_the_message_says_otherwise() -> None:
+    assert not is_over(OPEN, attempts=0, now=OPEN.retry_until + 86_400)
+
+
+def test_now_or_never_is_not_sent_hours_later() -> None:
+    assert is_over(window(message(ttl=0), accepted_at=NOW), attempts=0, now=NOW + 31)

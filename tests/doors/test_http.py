@@ -8,6 +8,7 @@ import httpx
 import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from expo_gateway.doors.bodies import Bodies
 from expo_gateway.doors.http import JsonEndpoint, errors_json, etag, with_plain_paths
 from expo_gateway.errors import RequestRefused, StoreUnavailable
 from expo_gateway.protocol.body import MAX_BODY_BYTES
@@ -20,7 +21,7 @@ async def echo(body: bytes) -> bytes:
 
 
 def endpoint(answer: Callable[[bytes], Awaitable[bytes]] = echo, *, body_timeout_s: float = 5) -> JsonEndpoint:
-    return JsonEndpoint(answer, request_id=lambda: REQUEST_ID, body_timeout_s=body_timeout_s)
+    return JsonEndpoint(answer, request_id=lambda: REQUEST_ID, bodies=Bodies(timeout_s=body_timeout_s))
 
 
 async def post(app: ASGIApp, body: bytes = b"{}", *, method: str = "POST", path: str = "/") -> httpx.Response:
@@ -43,7 +44,9 @@ async def sent_for(app: ASGIApp, events: list[Message], *, http_version: str = "
     async def send(message: Message) -> None:
         sent.append(message)
 
-    await app({"type": "http", "method": "POST", "path": "/", "http_version": http_version}, receive, send)
+    await app(
+        {"type": "http", "method": "POST", "path": "/", "headers": [], "http_version": http_version}, receive, send
+    )
     return sent
 
 
@@ -181,3 +184,11 @@ async def test_paths_are_made_plain(asked: str, expected: str) -> None:
     await with_plain_paths(app)({"type": "http", "path": asked}, receive, send)
 
     assert seen == [expected]
+
+
+async def test_an_encoding_that_nobody_can_read_here_is_named() -> None:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(endpoint()), base_url="http://gateway") as client:
+        response = await client.post("/", content=b"\x0b\x02\x80{}\x03", headers={"content-encoding": "br"})
+
+    assert response.status_code == 415
+    assert "The content encoding br is not supported" in response.json()["errors"][0]["message"]
