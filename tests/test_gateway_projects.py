@@ -24,6 +24,7 @@ SHOP = Project(project_id=project_id_of("@acme/shop"), full_name="@acme/shop", k
 EMULATED = Project(project_id=project_id_of("@emulator/app"), full_name="@emulator/app")
 IPHONE, ANDROID, DEV_BUILD = (f"ExponentPushToken[{name:x<22}]" for name in ("iphone", "android", "devbuild"))
 UNKNOWN = "ExponentPushToken[nobodysnobodysnobody12]"
+DEPOT = "ExponentPushToken[depotdepotdepotdepot12]"
 APNS = ApnsCredential(
     secret=ApnsKeyFile(key_id="ABCDEFGHIJ", team_id="TEAMTEAM12", private_key_pem="-"), environment="production"
 )
@@ -131,17 +132,29 @@ async def test_a_virtual_device_of_a_project_that_became_real_is_refused(desk: D
     assert await desk.errors(UNKNOWN, IPHONE) == ["DeviceNotRegistered", None]
 
 
-async def test_emulated_and_real_projects_do_not_mix(desk: Desk) -> None:
-    await desk.errors(UNKNOWN)
+async def test_a_virtual_device_is_unknown_beside_a_real_one(desk: Desk) -> None:
+    assert await desk.errors(UNKNOWN) == [None]
 
-    assert await desk.refusal(UNKNOWN, IPHONE) == "PUSH_TOO_MANY_EXPERIENCE_IDS"
+    assert await desk.errors(UNKNOWN, IPHONE) == ["DeviceNotRegistered", None]
 
 
 async def test_mixed_projects_are_told_before_a_missing_access_token(desk: Desk) -> None:
-    await desk.errors(UNKNOWN)
+    depot = Project(project_id=project_id_of("@acme/depot"), full_name="@acme/depot")
+    await desk.registry.register(
+        Registration(
+            device_id="depot",
+            app_id="com.acme.depot",
+            project=depot,
+            platform=Platform.IOS,
+            device_token="b2" * 32,
+            sandbox=False,
+        ),
+        push_token=DEPOT,
+        now=NOW,
+    )
     await desk.configure(replace(CONFIGURED, requires_token=True))
 
-    assert await desk.refusal(UNKNOWN, IPHONE) == "PUSH_TOO_MANY_EXPERIENCE_IDS"
+    assert await desk.refusal(DEPOT, IPHONE) == "PUSH_TOO_MANY_EXPERIENCE_IDS"
     assert await desk.refusal(IPHONE) == "UNAUTHORIZED"
 
 

@@ -29,7 +29,7 @@ class Bodies:
     async def read(self, receive: Receive) -> bytes:
         """The whole body as it arrived.
 
-        Raises RequestRefused when it is too large, too slow or one too many, ClientGone when nobody waits for an answer.
+        Raises RequestRefused when it is too large, too slow or one too many; ClientGone when nobody waits any more.
         """
         body = _Arriving()
         try:

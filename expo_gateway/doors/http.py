@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from expo_gateway.doors.bodies import Bodies, ClientGone
 from expo_gateway.errors import BearerRefused, RequestRefused, StoreUnavailable
+from expo_gateway.protocol.body import is_compressed
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ INTERNAL_ERROR_JSON = b'{"errors":[{"code":"INTERNAL_SERVER_ERROR","message":"An
 _UNREADABLE = frozenset({b"br", b"zstd", b"compress"})
 
 # After these answers the rest of the request may still be under way.
-_UNREAD = (408, 413, 415, 503)
+_UNREAD = (408, 413, 503)
 
 _ORIGIN = re.compile("^https?://[^/]*", re.IGNORECASE)
 _SLASHES = re.compile("/{2,}")
@@ -72,8 +73,8 @@ class JsonEndpoint:
         try:
             if scope["method"] != "POST":
                 raise not_found()
-            refuse_encoding(scope)
             body = await self._bodies.read(receive)
+            refuse_encoding(scope, body)
             status, answer = 200, await self._answered(body, scope)
         except ClientGone:
             return
@@ -118,10 +119,10 @@ def bearer_of(scope: Scope) -> str | None:
     return token.strip() or None if scheme.lower() == "bearer" else None
 
 
-def refuse_encoding(scope: Scope) -> None:
-    """Raise RequestRefused for a body that we could not read, rather than call it broken JSON."""
+def refuse_encoding(scope: Scope, body: bytes) -> None:
+    """Raise RequestRefused for a body that we can't read, rather than call it broken JSON."""
     named = dict(scope["headers"]).get(b"content-encoding", b"").strip().lower()
-    if named in _UNREADABLE:
+    if named in _UNREADABLE and body[:1] not in (b"[", b"{") and not is_compressed(body):
         text = f"The content encoding {named.decode()} is not supported; send gzip, or no compression."
         raise RequestRefused("UNSUPPORTED_CONTENT_ENCODING", text, status=415)
 

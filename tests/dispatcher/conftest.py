@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import sqlite3
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +18,7 @@ from expo_gateway.dispatcher.sender import ProjectProviders, Sender
 from expo_gateway.gateway import RECEIPTS_KEPT_S, Gateway, TokenPolicy
 from expo_gateway.outbox.sqlite import SqliteOutbox
 from expo_gateway.protocol.apns import ApnsRequest
-from expo_gateway.protocol.device import Platform, Project, project_id_of
+from expo_gateway.protocol.device import Platform, Project, Registration, project_id_of
 from expo_gateway.protocol.fcm import FcmRequest
 from expo_gateway.protocol.message import decode_send_request
 from expo_gateway.protocol.ticket import ticket_id
@@ -26,6 +28,8 @@ from expo_gateway.sqlite_file import SqliteFile
 
 PROJECT = Project(project_id=project_id_of("@acme/shop"), full_name="@acme/shop")
 START = 1_700_000_000.0
+# How long a write waits for a lock that another program holds.
+BUSY_S = 0.02
 
 
 class Clock:
@@ -39,7 +43,10 @@ class Clock:
 
 
 class ScriptedProvider:
-    """Gives the outcomes of `script` in turn, then accepts; keeps what it was sent. A closed `gate` holds it back."""
+    """Gives the outcomes of `script` in turn, then accepts; keeps what it was sent. A closed `gate` holds it back.
+
+    `most_in_flight` is how many it was sent at most before it answered.
+    """
 
     def __init__(self, *, emulated: bool = True) -> None:
         self.emulated = emulated
@@ -48,11 +55,17 @@ class ScriptedProvider:
         self.gate = asyncio.Event()
         self.gate.set()
         self.arrived = asyncio.Event()
+        self.in_flight = self.most_in_flight = 0
 
     async def send(self, request: ApnsRequest | FcmRequest) -> Outcome:
         self.sent.append(request)
         self.arrived.set()
-        await self.gate.wait()
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            await self.gate.wait()
+        finally:
+            self.in_flight -= 1
         outcome = self.script.popleft() if self.script else Accepted()
         if isinstance(outcome, Exception):
             raise outcome
@@ -67,12 +80,16 @@ class World:
     """Stores, gateway and dispatcher that belong together."""
 
     clock: Clock
+    file: SqliteFile
     outbox: SqliteOutbox
     registry: SqliteRegistry
     gateway: Gateway
     dispatcher: Dispatcher
+    sender: Sender
     apns: ScriptedProvider
     fcm: ScriptedProvider
+    providers: dict[Project, ProjectProviders]
+    """Of the projects that are sent through others than `apns` and `fcm`."""
     holds: Holds
     tickets: list[str] = field(default_factory=list)
 
@@ -82,6 +99,19 @@ class World:
         tickets = await self.gateway.accept(decode_send_request(body), body=body)
         assert not any(tickets.refused)
         return [ticket_id(tickets.batch_id, place) for place in range(len(tickets.refused))]
+
+    async def register(self, name: str = "phone", *, project: Project = PROJECT, platform: str = "ios") -> str:
+        """The push token of a real phone."""
+        return await self.gateway.register(
+            Registration(
+                device_id=name,
+                app_id="com.acme.shop",
+                project=project,
+                platform=Platform(platform),
+                device_token=name.encode().hex(),
+                sandbox=False,
+            )
+        )
 
     async def receipts(self, ids: list[str]) -> dict[str, Any]:
         return {key: json.loads(value) for key, value in (await self.gateway.receipts(ids)).items()}
@@ -126,45 +156,99 @@ def clock() -> Clock:
 
 @pytest.fixture
 async def world(clock: Clock) -> AsyncIterator[World]:
-    async with SqliteFile(":memory:", durability="process") as file:
-        outbox, registry = SqliteOutbox(file), SqliteRegistry(file)
-        await outbox.open()
-        await registry.open()
-        await registry.add_project(PROJECT)
-        apns, fcm, holds = ScriptedProvider(), ScriptedProvider(), Holds()
-        providers = ProjectProviders(apns=apns, fcm=fcm)
-        sender = Sender(
-            providers=lambda _: providers,
-            registry=registry,
-            holds=holds,
-            clock=clock,
-            jitter=lambda: 0.0,
-            retry_budget_s=600,
-        )
-        dispatcher = Dispatcher(
-            outbox=outbox,
-            registry=registry,
-            sender=sender,
-            clock=clock,
-            receipts_kept_s=RECEIPTS_KEPT_S,
-            drain_s=0.2,
-        )
-        numbers = iter(range(1, 1_000_000))
-        gateway = Gateway(
-            registry=registry,
-            outbox=outbox,
-            policy=TokenPolicy(project=PROJECT, platform=Platform.IOS),
-            clock=clock,
-            random_bytes=lambda count: next(numbers).to_bytes(count, "little"),
-            wake=dispatcher.wake,
-        )
-        yield World(
-            clock=clock,
-            outbox=outbox,
-            registry=registry,
-            gateway=gateway,
-            dispatcher=dispatcher,
-            apns=apns,
-            fcm=fcm,
-            holds=holds,
-        )
+    async with SqliteFile(":memory:", durability="process") as file, open_world(file, clock) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def world_on_disk(clock: Clock, tmp_path: Path) -> AsyncIterator[World]:
+    """Its store can be taken away: see `Outsider`."""
+    path = tmp_path / "gateway.db"
+    async with SqliteFile(path, durability="process", busy_s=BUSY_S) as file, open_world(file, clock) as opened:
+        yield opened
+
+
+@pytest.fixture
+def outsider(world_on_disk: World, tmp_path: Path) -> Iterator["Outsider"]:
+    connection = sqlite3.connect(tmp_path / "gateway.db", isolation_level=None)
+    try:
+        yield Outsider(connection)
+    finally:
+        connection.close()
+
+
+class Outsider:
+    """Another program that has the store of `world_on_disk` open."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.run = connection.execute
+
+    def lock(self) -> None:
+        """From now on nothing can be written."""
+        self.run("BEGIN EXCLUSIVE")
+
+    def unlock(self) -> None:
+        self.run("ROLLBACK")
+
+    def hide_devices(self) -> None:
+        """From now on no device can be looked up; the outbox goes on."""
+        self.run("ALTER TABLE devices RENAME TO hidden")
+
+    def show_devices(self) -> None:
+        self.run("ALTER TABLE hidden RENAME TO devices")
+
+    def forbid(self, change: str, *, when: str = "1") -> None:
+        """Make a change ("UPDATE ON devices") fail for a reason that is no fault of the store."""
+        self.run(f"CREATE TRIGGER forbidden BEFORE {change} WHEN {when} BEGIN SELECT RAISE(ABORT, 'forbidden'); END")
+
+    def allow(self) -> None:
+        self.run("DROP TRIGGER forbidden")
+
+
+@asynccontextmanager
+async def open_world(file: SqliteFile, clock: Clock) -> AsyncIterator[World]:
+    outbox, registry = SqliteOutbox(file), SqliteRegistry(file)
+    await outbox.open()
+    await registry.open()
+    await registry.add_project(PROJECT)
+    apns, fcm, holds = ScriptedProvider(), ScriptedProvider(), Holds()
+    providers: dict[Project, ProjectProviders] = {}
+    usual = ProjectProviders(apns=apns, fcm=fcm)
+    sender = Sender(
+        providers=lambda project: providers.get(project, usual),
+        registry=registry,
+        holds=holds,
+        clock=clock,
+        jitter=lambda: 0.0,
+        retry_budget_s=600,
+    )
+    dispatcher = Dispatcher(
+        outbox=outbox,
+        registry=registry,
+        sender=sender,
+        clock=clock,
+        receipts_kept_s=RECEIPTS_KEPT_S,
+        drain_s=0.2,
+    )
+    numbers = iter(range(1, 1_000_000))
+    gateway = Gateway(
+        registry=registry,
+        outbox=outbox,
+        policy=TokenPolicy(project=PROJECT, platform=Platform.IOS),
+        clock=clock,
+        random_bytes=lambda count: next(numbers).to_bytes(count, "little"),
+        wake=dispatcher.wake,
+    )
+    yield World(
+        clock=clock,
+        file=file,
+        outbox=outbox,
+        registry=registry,
+        gateway=gateway,
+        dispatcher=dispatcher,
+        sender=sender,
+        apns=apns,
+        fcm=fcm,
+        providers=providers,
+        holds=holds,
+    )

@@ -110,7 +110,7 @@ def test_the_last_of_duplicate_keys_counts(server: Server) -> None:
 
 @pytest.mark.parametrize("path", [SEND, GET_RECEIPTS, "/--/api/v2/push/getExpoPushToken"])
 @pytest.mark.parametrize("opening", [b"[", b'{"a":', b'[{"data":', b'{"ids":['])
-@pytest.mark.parametrize("levels", [10_000, 300_000])
+@pytest.mark.parametrize("levels", [10_000, 100_000])
 def test_deep_nesting_is_a_validation_error(path: str, opening: bytes, levels: int, server: Server) -> None:
     closing = {b"[": b"]", b'{"a":': b"}", b'[{"data":': b"}]", b'{"ids":[': b"]}"}[opening]
 
@@ -172,9 +172,9 @@ def test_a_compressed_body_of_5_mb_is_too_large(path: str, server: Server) -> No
     assert refusal(reply)[:2] == (413, "PAYLOAD_TOO_LARGE")
 
 
-def test_a_body_of_3_mb_is_taken(server: Server) -> None:
-    """100 messages of 4 KiB with every character escaped are under 3 MB."""
-    assert len(post(server, [{"to": TOKEN, "unknown": "x" * 30_000}] * 100).json()["data"]) == 100
+def test_a_body_of_2_mb_is_taken(server: Server) -> None:
+    """100 payloads of 4 KiB in a script that is written as \\uXXXX, six characters for two or three bytes."""
+    assert len(post(server, [{"to": TOKEN, "unknown": "x" * 20_000}] * 100).json()["data"]) == 100
 
 
 def test_a_gzip_bomb_of_1_gb_costs_little_memory(start_server: StartServer) -> None:

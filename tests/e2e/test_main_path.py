@@ -91,7 +91,7 @@ async def test_apns_receives_the_payload_and_headers_of_the_fixture(
     ((id_, receipt),) = (await deliver(client, [{"to": token, **fixture["message"]}])).items()
 
     (capture,) = captures_for(app, device["deviceToken"])
-    project = {"<full name>": f"@emulator/project-{PROJECT_ID[:8]}", "<project id>": PROJECT_ID}
+    project = {"<full name>": f"@emulator/{PROJECT_ID}", "<project id>": PROJECT_ID}
     expected = {name: header(value, id_) for name, value in fixture["apns"]["headers"].items()}
     expected |= {"apns-topic": APP_ID, "apns-id": id_}
     assert receipt == {"status": "ok"}
@@ -108,7 +108,7 @@ async def test_fcm_receives_the_message_of_the_fixture(name: str, app: App, clie
     (receipt,) = (await deliver(client, [{"to": token, **fixture["message"]}])).values()
 
     (capture,) = captures_for(app, device["deviceToken"])
-    project = {"<full name>": f"@emulator/project-{PROJECT_ID[:8]}", "<project id>": PROJECT_ID}
+    project = {"<full name>": f"@emulator/{PROJECT_ID}", "<project id>": PROJECT_ID}
     expected = {"token": device["deviceToken"], **evidence.filled(fixture["fcm"], project)}
     assert receipt == {"status": "ok"}
     assert without_empty(json.loads(capture.body)["message"]) == without_empty(expected)
