@@ -33,7 +33,8 @@ def csv_rows(file: BinaryIO) -> Iterator[Row | BrokenRow]:
     header = next(lines, "").removeprefix("\ufeff")
     delimiter = max(",;\t", key=header.count)
     columns = columns_of(next(csv.reader([header], delimiter=delimiter), []))
-    reader = csv.reader(lines, delimiter=delimiter)
+    # Strict: else a quote that is never closed takes the rest of the file for text.
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
         number = reader.line_num + 2
         try:

@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 
 from expo_gateway.dispatcher.recorder import Recorder
 from expo_gateway.dispatcher.sender import Sender
@@ -168,15 +169,24 @@ class Dispatcher:
     async def _drain(self) -> None:
         if self._active:
             await asyncio.wait(self._active, timeout=self._drain_s)
-        late = list(self._active)
-        for task in late:
+        if self._active:
+            log.warning("%d batches are given back unfinished; the next start goes on with them", len(self._active))
+            await self._give_back()
+
+    async def _give_back(self) -> None:
+        """A store that is away for longer than GIVE_BACK_S can't take the batches back: their leases lapse."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GIVE_BACK_S):
+                await asyncio.wait(self._cancelled())
+                # Those that were giving back already have ended at once.
+                await self._recorder.all_written()
+        while self._active:  # they wait for the store, or a provider does not let go of them
+            await asyncio.wait(self._cancelled(), timeout=GIVE_BACK_S)
+
+    def _cancelled(self) -> list[asyncio.Task[None]]:
+        for task in self._active:
             task.cancel()
-        if late:
-            log.warning("%d batches are given back unfinished; the next start goes on with them", len(late))
-            # A store that is away can't take them back now: their leases lapse.
-            await asyncio.wait(late, timeout=GIVE_BACK_S)
-            for task in self._active:
-                task.cancel()
+        return list(self._active)
 
     # -- keeping ----------------------------------------------------------------------------------------------------
 

@@ -24,28 +24,55 @@ class Recorder:
         self._released: list[tuple[Progress, asyncio.Future[None]]] = []
         self._news = asyncio.Event()
         self._awaited = asyncio.Event()
+        self._all_written = asyncio.Event()
+        self._all_written.set()
+        self._waiting: set[asyncio.Future[None]] = set()
+        self._has_ended = False
 
     def receipt(self, batch_id: BatchId, place: int, receipt: bytes) -> None:
         """A delivery is settled. It is written soon. The first receipt of a place stays."""
         self._receipts.setdefault(batch_id, {}).setdefault(place, receipt)
-        self._news.set()
+        self._has_news()
 
     async def release(self, batch_id: BatchId, retries: Sequence[Pending]) -> None:
-        """Give the batch back with its retries. Returns when that and its receipts are written."""
+        """Give the batch back with its retries. Returns when that and its receipts are written.
+
+        A caller that is cancelled meanwhile does not wait any longer; they are written all the same. When `run` ends
+        before they are, or has ended, the caller is cancelled.
+        """
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.add(written)
+        written.add_done_callback(self._waiting.discard)
         receipts = self._receipts.pop(batch_id, {})
         progress = Progress(batch_id=batch_id, receipts=receipts, retries=retries, release=True)
         self._released.append((progress, written))
-        self._news.set()
+        self._has_news()
         self._awaited.set()
+        if self._has_ended:
+            written.cancel()
         await written
 
+    async def all_written(self) -> None:
+        """Returns when the store has everything that was given so far."""
+        await self._all_written.wait()
+
     async def run(self) -> None:
-        """Write until cancelled. Cancel it only after every batch was released."""
-        while True:
-            await self._news.wait()
-            await self._gather()
-            await self._write()
+        """Write until cancelled. Cancel it only after all was written, or what was not is lost."""
+        try:
+            while True:
+                await self._news.wait()
+                await self._gather()
+                await self._write()
+                if not self._news.is_set():
+                    self._all_written.set()
+        finally:
+            self._has_ended = True
+            for written in self._waiting:
+                written.cancel()
+
+    def _has_news(self) -> None:
+        self._news.set()
+        self._all_written.clear()
 
     async def _gather(self) -> None:
         """Wait for more to write, but not when somebody waits for it to be written."""

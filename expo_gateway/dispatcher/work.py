@@ -56,7 +56,7 @@ class BatchWork:
             open_places = [pending for pending in claim.pending if pending.place not in retries]
             self._settle(claim, open_places, expo_error("The notification could not be processed."))
         finally:
-            await asyncio.shield(self._recorder.release(claim.batch_id, list(retries.values())))
+            await self._recorder.release(claim.batch_id, list(retries.values()))
             self.progressed_at = self._clock()
 
     async def _try_all(self, claim: Claim, retries: dict[int, Pending]) -> None:

@@ -188,3 +188,10 @@ def test_chunks_have_a_hundred_recipients_at_most() -> None:
     chunks = list(chunks_of(items, read_bytes=iter(range(9))))
 
     assert [len(chunk.recipients) for chunk in chunks] == [100, 100, 50]
+
+
+def test_a_quote_that_is_never_closed_is_not_taken_for_text() -> None:
+    (row,) = csv_rows(io.BytesIO(b'to,title\nExponentPushToken[a],"Hi\nExponentPushToken[b],x\n'))
+
+    assert isinstance(row, BrokenRow)
+    assert "not closed" in row.why

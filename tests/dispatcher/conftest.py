@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from hashlib import shake_256
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,8 @@ PROJECT = Project(project_id=project_id_of("@acme/shop"), full_name="@acme/shop"
 START = 1_700_000_000.0
 # How long a write waits for a lock that another program holds.
 BUSY_S = 0.02
+# What ends within a second on an idle machine must not hang on a busy one.
+END_S = 10.0
 
 
 class Clock:
@@ -45,7 +49,8 @@ class Clock:
 class ScriptedProvider:
     """Gives the outcomes of `script` in turn, then accepts; keeps what it was sent. A closed `gate` holds it back.
 
-    `most_in_flight` is how many it was sent at most before it answered.
+    `most_in_flight` is how many it was sent at most before it answered. A send that is cancelled ends only
+    `lets_go_after_s` later.
     """
 
     def __init__(self, *, emulated: bool = True) -> None:
@@ -56,6 +61,7 @@ class ScriptedProvider:
         self.gate.set()
         self.arrived = asyncio.Event()
         self.in_flight = self.most_in_flight = 0
+        self.lets_go_after_s = 0.0
 
     async def send(self, request: ApnsRequest | FcmRequest) -> Outcome:
         self.sent.append(request)
@@ -64,6 +70,9 @@ class ScriptedProvider:
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
             await self.gate.wait()
+        except asyncio.CancelledError:
+            await asyncio.sleep(self.lets_go_after_s)
+            raise
         finally:
             self.in_flight -= 1
         outcome = self.script.popleft() if self.script else Accepted()
@@ -132,7 +141,8 @@ class World:
             yield
         finally:
             self.dispatcher.stop()
-            await task
+            async with asyncio.timeout(END_S):
+                await task
 
     async def pass_time(self, seconds: float) -> None:
         self.clock.now += seconds
@@ -230,13 +240,13 @@ async def open_world(file: SqliteFile, clock: Clock) -> AsyncIterator[World]:
         receipts_kept_s=RECEIPTS_KEPT_S,
         drain_s=0.2,
     )
-    numbers = iter(range(1, 1_000_000))
+    numbers = count()
     gateway = Gateway(
         registry=registry,
         outbox=outbox,
         policy=TokenPolicy(project=PROJECT, platform=Platform.IOS),
         clock=clock,
-        random_bytes=lambda count: next(numbers).to_bytes(count, "little"),
+        random_bytes=lambda length: shake_256(b"%d" % next(numbers)).digest(length),
         wake=dispatcher.wake,
     )
     yield World(

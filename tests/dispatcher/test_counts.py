@@ -8,7 +8,7 @@ import pytest
 from expo_gateway.dispatcher.loop import NO_PROGRESS_AFTER_S, STUCK_AFTER_S
 from expo_gateway.protocol.receipt import ReceiptError, apns_refused
 from expo_gateway.providers.base import Backoff, Rejected, Scope, Uncertain, Unsent
-from tests.dispatcher.conftest import World, until
+from tests.dispatcher.conftest import END_S, World, until
 
 MESSAGE: dict[str, object] = {"to": "ExponentPushToken[aaaaaaaaaaaaaaaaaaaaaa]"}
 RECEIPT = apns_refused(ReceiptError.DEVELOPER_ERROR, reason="BadDeviceToken", status=400)
@@ -117,10 +117,26 @@ async def test_a_dispatcher_that_ended_says_so_and_so_does_the_log(
     # The keepers are ours and never end; this is the mistake that nobody thought of.
     monkeypatch.setattr(world.dispatcher, "_expire", broken)
     with pytest.raises(ExceptionGroup):
-        await world.dispatcher.run()
+        await asyncio.wait_for(world.dispatcher.run(), END_S)
 
     assert world.dispatcher.trouble() == "the dispatcher has ended; only a restart helps"
     assert "nothing is delivered until a restart" in caplog.text
+
+
+async def test_a_dispatcher_that_ends_by_mistake_ends_though_a_delivery_is_in_flight(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken() -> None:
+        await world.apns.arrived.wait()
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(world.dispatcher, "_expire", broken)
+    world.apns.gate.clear()
+    await world.accept(MESSAGE)
+    ended, _ = await asyncio.wait([asyncio.create_task(world.dispatcher.run())], timeout=END_S)
+
+    assert [isinstance(task.exception(), ExceptionGroup) for task in ended] == [True]
+    assert world.dispatcher.active_batches == 0
 
 
 async def test_a_dispatcher_that_stops_is_not_ready(world: World) -> None:

@@ -182,6 +182,7 @@ async def test_stop_waits_for_what_is_in_flight(world: World) -> None:
         (ticket,) = await world.accept({"to": TOKEN, "body": "x"})
         await world.apns.arrived.wait()
         world.dispatcher.stop()
+        await asyncio.sleep(0.05)  # the drain has begun by now
         world.apns.gate.set()
 
     assert await world.receipts([ticket]) == {ticket: {"status": "ok"}}

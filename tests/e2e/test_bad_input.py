@@ -13,6 +13,7 @@ from tests.conftest import Server, StartServer
 from tests.e2e.wire import GET_RECEIPTS, MESSAGE, SEND, TOKEN, Reply, connected, head, post, receipt, still_serves
 
 MIB = 1024 * 1024
+BIG = {"secretsecretsecr": "x" * 5000}
 VALUES: dict[str, object] = {
     "null": None,
     "boolean": True,
@@ -372,7 +373,19 @@ def test_an_odd_token_is_answered_as_it_was_sent_when_strict(token: str, strict_
 
 
 def test_no_token_is_in_the_log(server: Server) -> None:
+    """Neither the push token nor the device token of a push that was refused, which has a line of its own."""
+    device = {"type": "apns", "deviceId": "phone", "development": False, "appId": "com.acme.secretsecretsecr"}
+    # No hexadecimal number: APNs calls it bad.
+    device |= {"deviceToken": "secretsecretsecr" * 4, "projectId": "51092087-87a4-4b12-8008-145625477434"}
+    push_token = post(server, device, "/--/api/v2/push/getExpoPushToken").json()["data"]["expoPushToken"]
     post(server, [{"to": "ExponentPushToken[AAAAsecretsecretsecrBB]", "title": 1}])
-    post(server, [{"to": "ExponentPushToken[AAAAsecretsecretsecrBB]"}])
+    too_big = receipt(server, post(server, [{"to": "ExponentPushToken[AAAAsecretsecretsecrBB]", "data": BIG}]))
+    bad_token = receipt(server, post(server, [{"to": push_token, "body": "secretsecretsecr"}]))
 
-    assert "secretsecretsecr" not in server.stderr()
+    logged = server.stderr()
+    assert too_big["details"]["error"] == "MessageTooBig"
+    assert bad_token["details"]["apns"]["reason"] == "BadDeviceToken"
+    assert "ExponentPushToken[AAAA\\u2026BB]: " in logged
+    assert "]: BadDeviceToken" in logged
+    assert "secretsecretsecr" not in logged
+    assert push_token not in logged

@@ -15,9 +15,8 @@ from tests.e2e.wire import GET_RECEIPTS, SEND, still_serves
 SENDERS = 6  # as many as every SDK opens; clients.md, point 28
 RECIPIENTS = 5
 BATCHES_BEFORE_THE_CRASH = 300
-# On a machine that has much else to do the crash comes with fewer.
-LOAD_S = 15.0
-FEWEST_BATCHES = 30
+# However slow the machine is, the crash comes after so many. This only ends a test that hangs.
+HANG_S = 300.0
 # Our choice: on an idle machine it takes seconds.
 DELIVERED_S = 60.0
 IDS_PER_REQUEST = 1000
@@ -41,8 +40,7 @@ class Load:
 
     def send(self, url: str, sender: int) -> None:
         """Send until the connection breaks."""
-        give_up_at = time.monotonic() + LOAD_S
-        with httpx.Client(base_url=url, timeout=10.0) as client:
+        with httpx.Client(base_url=url, timeout=HANG_S) as client:
             for number in range(100_000):
                 messages = [
                     {
@@ -57,18 +55,16 @@ class Load:
                 except httpx.TransportError:
                     return
                 self.acknowledged([ticket["id"] for ticket in answer.raise_for_status().json()["data"]])
-                if time.monotonic() > give_up_at:
-                    return
 
 
 def load_until_crash(server: Server) -> list[str]:
     load = Load()
     with ThreadPoolExecutor(SENDERS) as pool:
         senders = [pool.submit(load.send, server.url, sender) for sender in range(SENDERS)]
-        load.enough.wait(LOAD_S)
+        load.enough.wait(HANG_S)
         server.kill()
         for sender in senders:
-            sender.result(timeout=LOAD_S)
+            sender.result(timeout=HANG_S)
     return load.tickets
 
 
@@ -92,7 +88,7 @@ def test_every_ticket_that_a_client_received_gets_its_receipt_after_kill_9(
     tmp_path: Path, start_server: StartServer
 ) -> None:
     tickets = load_until_crash(start_server("--data", str(tmp_path / "data")))
-    assert len(tickets) >= FEWEST_BATCHES * RECIPIENTS
+    assert len(tickets) >= BATCHES_BEFORE_THE_CRASH * RECIPIENTS
 
     restarted = start_server("--data", str(tmp_path / "data"))
 
