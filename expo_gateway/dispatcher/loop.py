@@ -174,19 +174,15 @@ class Dispatcher:
             await self._give_back()
 
     async def _give_back(self) -> None:
-        """A store that is away for longer than GIVE_BACK_S can't take the batches back: their leases lapse."""
+        """What a store that is away does not take back in time keeps its lease, which lapses."""
+        late = list(self._active)
+        for task in late:
+            task.cancel()
         with suppress(TimeoutError):
             async with asyncio.timeout(GIVE_BACK_S):
-                await asyncio.wait(self._cancelled())
+                await asyncio.wait(late)
                 # Those that were giving back already have ended at once.
                 await self._recorder.all_written()
-        while self._active:  # they wait for the store, or a provider does not let go of them
-            await asyncio.wait(self._cancelled(), timeout=GIVE_BACK_S)
-
-    def _cancelled(self) -> list[asyncio.Task[None]]:
-        for task in self._active:
-            task.cancel()
-        return list(self._active)
 
     # -- keeping ----------------------------------------------------------------------------------------------------
 
