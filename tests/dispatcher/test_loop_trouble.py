@@ -113,12 +113,16 @@ async def test_it_ends_though_the_store_is_away_and_a_delivery_is_in_flight(worl
 async def test_it_ends_though_the_store_is_away_and_outcomes_are_not_written(world: World, outsider: Outsider) -> None:
     world.apns.gate.clear()
     async with world.running():
-        await world.accept(MESSAGE)
+        (ticket,) = await world.accept(MESSAGE)
         await world.apns.arrived.wait()
         outsider.lock()
         world.apns.gate.set()
         await until(lambda: world.dispatcher.counts.receipts)
     outsider.unlock()
+
+    # Still owed, and sent again at the next start; or the last write got through when the lock went.
+    is_owed = await world.outbox.pending_batches() == 1
+    assert is_owed is (await world.receipts([ticket]) == {})
 
 
 @pytest.mark.parametrize("is_locked", [True, False])

@@ -96,7 +96,7 @@ class ScriptedFcm:
         self.token_forms: list[dict[str, list[str]]] = []
         self.connections: set[asyncio.BaseTransport | None] = set()
         self.held = 0
-        """Sends that `hold` has not let go."""
+        """Requests that `hold` has not let go."""
         self.let_go = asyncio.Event()
         self.url = ""
         self._changed = asyncio.Condition()
@@ -115,7 +115,7 @@ class ScriptedFcm:
         finally:
             self.held -= 1
             await self._announce()
-        return web.json_response({"name": NAME})
+        return web.json_response(self._granted() if request.path == "/token" else {"name": NAME})
 
     async def send(self, request: web.Request) -> web.StreamResponse:
         self.connections.add(request.transport)
@@ -129,9 +129,11 @@ class ScriptedFcm:
     async def token(self, request: web.Request) -> web.StreamResponse:
         self.token_forms.append(parse_qs((await request.read()).decode()))
         await self._announce()
-        granted = {"access_token": f"ya29.{len(self.token_forms)}", "expires_in": 3599, "token_type": "Bearer"}
-        act = self.token_script.popleft() if self.token_script else reply(200, granted)
+        act = self.token_script.popleft() if self.token_script else reply(200, self._granted())
         return await act(request)
+
+    def _granted(self) -> dict[str, object]:
+        return {"access_token": f"ya29.{len(self.token_forms)}", "expires_in": 3599, "token_type": "Bearer"}
 
     async def _announce(self) -> None:
         async with self._changed:

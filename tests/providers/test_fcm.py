@@ -28,28 +28,10 @@ from tests.providers.scripted_fcm import (
     private_key_pem,
     provider_at,
     reply,
-    scripted_fcm,
     service_account,
 )
 
 PAGE = b"<!DOCTYPE html><title>Error 502 (Server Error)!!1</title>"
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def fcm() -> AsyncIterator[ScriptedFcm]:
-    async with scripted_fcm() as server:
-        yield server
-
-
-@pytest.fixture
-async def provider(fcm: ScriptedFcm, clock: Clock) -> AsyncIterator[FcmProvider]:
-    async with provider_at(fcm.url, clock=clock) as opened:
-        yield opened
 
 
 # What goes out, and what comes of it.

@@ -1,7 +1,6 @@
 """Access tokens as the provider uses them: fetched, refused, renewed. On the wire."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -9,26 +8,9 @@ import pytest
 from expo_gateway.protocol.receipt import ReceiptError
 from expo_gateway.providers.base import Accepted, Rejected, Scope, Unsent
 from expo_gateway.providers.fcm import FcmProvider
-from tests.providers.scripted_fcm import REQUEST, Clock, ScriptedFcm, error_json, provider_at, reply, scripted_fcm
+from tests.providers.scripted_fcm import REQUEST, ScriptedFcm, error_json, reply
 
 INVALID_GRANT = {"error": "invalid_grant", "error_description": "Invalid JWT Signature."}
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def fcm() -> AsyncIterator[ScriptedFcm]:
-    async with scripted_fcm() as server:
-        yield server
-
-
-@pytest.fixture
-async def provider(fcm: ScriptedFcm, clock: Clock) -> AsyncIterator[FcmProvider]:
-    async with provider_at(fcm.url, clock=clock) as opened:
-        yield opened
 
 
 EXPIRED = reply(401, error_json(401, "Request had invalid authentication credentials.", info="ACCESS_TOKEN_EXPIRED"))
