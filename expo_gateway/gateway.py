@@ -13,6 +13,7 @@ from expo_gateway.protocol.device import (
     Project,
     ProjectKind,
     Registration,
+    made_for,
     project_id_of,
     virtual_device,
 )
@@ -36,14 +37,22 @@ RECEIPTS_KEPT_S = 24 * 3600.0  # https://docs.expo.dev/push-notifications/sendin
 class TokenPolicy:
     """What becomes of push tokens and projects that nobody registered.
 
-    Not strict, the emulator's default: whatever passes the Node SDK's check is enrolled as a virtual device of
-    `project`, on `platform` (None: half iPhones, half Android phones). Strict: refused, as exp.host does; so are those
-    that come in one request with a device of a real project.
+    Enrolled: whatever passes the Node SDK's check becomes a virtual device of `project`, on `platform` (None: half
+    iPhones, half Android phones). Refused: as exp.host does; so are always those that come in one request with a device
+    of a real project. Unknown projects are made, or refused.
     """
 
     project: Project
     platform: Platform | None = None
-    strict: bool = False
+    strict: bool | None = None
+    """True: push tokens are refused. False: they are enrolled. None: they are enrolled while no project is real."""
+
+    def refuses_tokens(self, *, has_real: bool) -> bool:
+        return has_real if self.strict is None else self.strict
+
+    def refuses_projects(self, *, has_real: bool) -> bool:
+        """With emulated projects only, a phone's own projectId is as good as any, also where tokens are refused."""
+        return has_real and self.strict is not False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,9 +102,11 @@ class Gateway:
         is accepted then.
         """
         tokens = [token for _, token in request.recipients()]
-        devices = await self._devices(tokens)
+        devices, newcomers = await self._devices(tokens)
         _refuse_mixed_projects(tokens, devices)
-        await self._admit(devices, count=len(tokens), bearer=bearer)
+        await self._admit([*devices.values(), *newcomers], count=len(tokens), bearer=bearer)
+        if newcomers:
+            devices = {**devices, **await self._registry.enrol(newcomers)}
         refused = [self._refusal(token, devices.get(token)) for token in tokens]
         batch = batch_id(now=self._clock(), random_bytes=self._random_bytes(BATCH_RANDOM_BYTES))
         accepted = next((token for token, error in zip(tokens, refused, strict=True) if error is None), None)
@@ -113,11 +124,11 @@ class Gateway:
         self.counts.add([error.error for error in refused if error is not None], places=len(tokens))
         return Tickets(batch_id=batch, refused=refused)
 
-    async def _admit(self, devices: Mapping[str, Device], *, count: int, bearer: str | None) -> None:
+    async def _admit(self, devices: Sequence[Device], *, count: int, bearer: str | None) -> None:
         """Who sends, then how much: a caller that may not send uses up nothing of the project's rate."""
         if not devices:
             return
-        project = min(devices.values(), key=lambda device: device.virtual).project
+        project = min(devices, key=lambda device: device.virtual).project
         if project.kind is ProjectKind.REAL and self._refresh is not None and not self._admission.knows(project):
             await self._refresh()
         self._admission.check_bearer(project.project_id, bearer)
@@ -161,30 +172,36 @@ class Gateway:
         )
 
     async def project(self, *, project_id: str | None = None, full_name: str | None = None) -> Project:
-        """The project of this id, or else of this name. An unknown one is made: the phone knows its id, not we."""
+        """The project of this id, or else of this name.
+
+        An unknown one is made: the phone knows its id, not we. RequestRefused where real projects are, and the policy
+        does not say otherwise: its phones would seem to be registered and nothing would ever reach them.
+        """
         if project_id is not None:
             known = await self._registry.project(project_id=project_id.lower())
         else:
             known = await self._registry.project_named(full_name or "")
         if known is not None:
             return known
-        made_id = project_id.lower() if project_id is not None else project_id_of(full_name or "")
-        made = Project(project_id=made_id, full_name=full_name or f"@emulator/{made_id}")
-        return await self._registry.add_project(made)
+        if self._policy.refuses_projects(has_real=self._admission.has_real):
+            raise _no_such_project(project_id=project_id, full_name=full_name)
+        if project_id is not None:
+            return await self._registry.add_project(made_for(project_id.lower()))
+        name = full_name or ""
+        return await self._registry.add_project(Project(project_id=project_id_of(name), full_name=name))
 
-    async def _devices(self, tokens: Sequence[str]) -> Mapping[str, Device]:
-        """The devices of a batch: one look-up, and one write when some are new."""
+    async def _devices(self, tokens: Sequence[str]) -> tuple[Mapping[str, Device], Sequence[Device]]:
+        """The devices of a batch, by one look-up; and those that are to be enrolled, once the batch is admitted."""
         wanted = [token for token in dict.fromkeys(tokens) if passes_sdk_check(token)]
         if not wanted:
-            return {}
+            return {}, ()
         known = await self._registry.devices(wanted)
-        if self._policy.strict or _is_any_real(known):
+        if self._policy.refuses_tokens(has_real=self._admission.has_real) or _is_any_real(known):
             # What was ever enrolled was never registered.
-            return {token: device for token, device in known.items() if not device.virtual}
+            return {token: device for token, device in known.items() if not device.virtual}, ()
         if len(known) == len(wanted):
-            return known
-        enrolled = await self._registry.enrol([self._virtual(token) for token in wanted if token not in known])
-        return {**known, **enrolled}
+            return known, ()
+        return known, [self._virtual(token) for token in wanted if token not in known]
 
     def _virtual(self, token: str) -> Device:
         return virtual_device(token, project=self._policy.project, platform=self._policy.platform, now=self._clock())
@@ -203,6 +220,12 @@ class Gateway:
 def _is_any_real(devices: Mapping[str, Device]) -> bool:
     """Then a push token that nobody registered is just unknown: real and virtual devices are never mixed."""
     return any(device.project.kind is ProjectKind.REAL for device in devices.values())
+
+
+def _no_such_project(*, project_id: str | None, full_name: str | None) -> RequestRefused:
+    """The code is that of a public app's source; status and text are assumed: all errors seen of this call are 400."""
+    wanted = f"id {project_id}" if project_id is not None else f"name {full_name}"
+    return RequestRefused("EXPERIENCE_NOT_FOUND", f"There is no project with the {wanted}.")
 
 
 def _refuse_mixed_projects(tokens: Sequence[str], devices: Mapping[str, Device]) -> None:

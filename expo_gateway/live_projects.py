@@ -75,7 +75,7 @@ async def store_configured(registry: Registry, wanted: Sequence[ConfiguredProjec
             await registry.configure(one)
         except ValueError as error:
             raise SettingsError(
-                f"projects[{number}].full_name: {error} in the data directory; rename or remove that one with "
+                f"projects[{number}].full_name: got {error} in the data directory; rename or remove that one with "
                 "`expo-gateway projects`, or give its id as project_id"
             ) from error
 

@@ -40,11 +40,22 @@ def configured_by(tables: Sequence[ProjectTable]) -> list[ConfiguredProject]:
     configured: list[ConfiguredProject] = []
     for number, table in enumerate(tables):
         one = _configured(table, f"projects[{number}]")
-        for other in configured:
-            if one.project.project_id == other.project.project_id or one.project.full_name == other.project.full_name:
-                raise SettingsError(f"projects[{number}]: {other.project.full_name} is there already")
+        _refuse_taken(one.project, [other.project for other in configured], f"projects[{number}]")
         configured.append(one)
     return configured
+
+
+def _refuse_taken(project: Project, others: Sequence[Project], name: str) -> None:
+    for other in others:
+        if project.full_name == other.full_name:
+            raise SettingsError(
+                f"{name}.full_name: got {project.full_name}, which another table has; wanted each project once"
+            )
+        if project.project_id == other.project_id:
+            raise SettingsError(
+                f"{name}.project_id: got {project.project_id}, which is the id of {other.full_name}; "
+                "wanted each project once"
+            )
 
 
 def check_authorities(path: Path | None) -> None:

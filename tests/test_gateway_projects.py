@@ -24,6 +24,7 @@ SHOP = Project(project_id=project_id_of("@acme/shop"), full_name="@acme/shop", k
 EMULATED = Project(project_id=project_id_of("@emulator/app"), full_name="@emulator/app")
 IPHONE, ANDROID, DEV_BUILD = (f"ExponentPushToken[{name:x<22}]" for name in ("iphone", "android", "devbuild"))
 UNKNOWN = "ExponentPushToken[nobodysnobodysnobody12]"
+STRANGE_ID = "d3a7c0de-0000-4000-8000-000000000001"
 DEPOT = "ExponentPushToken[depotdepotdepotdepot12]"
 APNS = ApnsCredential(
     secret=ApnsKeyFile(key_id="ABCDEFGHIJ", team_id="TEAMTEAM12", private_key_pem="-"), environment="production"
@@ -43,11 +44,11 @@ class Desk:
         self.live = LiveProjects(registry=self.registry, uses=[self.admission.use])
         self.make()
 
-    def make(self, *, receipts_need_token: bool = False) -> None:
+    def make(self, *, strict: bool | None = None, receipts_need_token: bool = False) -> None:
         self.gateway = Gateway(
             registry=self.registry,
             outbox=self.outbox,
-            policy=TokenPolicy(project=EMULATED),
+            policy=TokenPolicy(project=EMULATED, strict=strict),
             clock=lambda: NOW,
             random_bytes=lambda count: bytes(count),
             wake=lambda: None,
@@ -122,6 +123,8 @@ async def test_a_dead_device_is_dead_whatever_is_configured(desk: Desk) -> None:
 
 
 async def test_beside_a_real_device_an_unknown_token_is_unknown_and_not_enrolled(desk: Desk) -> None:
+    desk.make(strict=False)
+
     assert await desk.errors(IPHONE, UNKNOWN) == [None, "DeviceNotRegistered"]
     assert await desk.errors(UNKNOWN) == [None]
 
@@ -133,9 +136,60 @@ async def test_a_virtual_device_of_a_project_that_became_real_is_refused(desk: D
 
 
 async def test_a_virtual_device_is_unknown_beside_a_real_one(desk: Desk) -> None:
+    desk.make(strict=False)
     assert await desk.errors(UNKNOWN) == [None]
 
     assert await desk.errors(UNKNOWN, IPHONE) == ["DeviceNotRegistered", None]
+
+
+async def test_with_a_real_project_unknown_tokens_are_refused_unless_told_otherwise(desk: Desk) -> None:
+    assert await desk.errors(UNKNOWN, "ExponentPushToken[xd]") == ["DeviceNotRegistered"] * 2
+    assert await desk.registry.devices([UNKNOWN]) == {}
+
+    desk.make(strict=False)
+
+    assert await desk.errors(UNKNOWN) == [None]
+
+
+async def test_unknown_tokens_follow_the_real_projects_while_it_runs(desk: Desk) -> None:
+    await desk.registry.remove_project(SHOP.project_id)
+    await desk.live.refresh()
+    assert await desk.errors(UNKNOWN) == [None]
+
+    await desk.configure(CONFIGURED)
+    assert await desk.errors(UNKNOWN) == ["DeviceNotRegistered"]
+
+    await desk.registry.remove_project(SHOP.project_id)
+    await desk.live.refresh()
+    assert await desk.errors(UNKNOWN) == [None]
+
+
+@pytest.mark.parametrize("strict", [None, True])
+async def test_with_a_real_project_a_phone_of_an_unknown_one_is_refused(desk: Desk, strict: bool | None) -> None:
+    desk.make(strict=strict)
+    before = await desk.registry.projects()
+
+    for unknown in ({"project_id": STRANGE_ID}, {"full_name": "@strange/app"}):
+        with pytest.raises(RequestRefused) as refused:
+            await desk.gateway.project(**unknown)
+        assert (refused.value.code, refused.value.status) == ("EXPERIENCE_NOT_FOUND", 400)
+        assert next(iter(unknown.values())) in refused.value.message
+
+    assert await desk.registry.projects() == before
+    assert await desk.gateway.project(project_id=SHOP.project_id.upper()) == SHOP
+
+
+@pytest.mark.parametrize(("strict", "is_real_there"), [(False, True), (None, False), (True, False)])
+async def test_a_phone_of_an_unknown_project_registers_where_nothing_is_real_or_it_was_allowed(
+    desk: Desk, strict: bool | None, is_real_there: bool
+) -> None:
+    desk.make(strict=strict)
+    if not is_real_there:
+        await desk.registry.remove_project(SHOP.project_id)
+        await desk.live.refresh()
+
+    assert (await desk.gateway.project(project_id=STRANGE_ID)).full_name == f"@emulator/{STRANGE_ID}"
+    assert (await desk.gateway.project(full_name="@strange/app")).kind is ProjectKind.EMULATED
 
 
 async def test_mixed_projects_are_told_before_a_missing_access_token(desk: Desk) -> None:
@@ -176,8 +230,32 @@ async def test_a_request_over_the_rate_leaves_nothing_behind(desk: Desk) -> None
 
 
 async def test_emulated_projects_take_any_token_and_any_number(desk: Desk) -> None:
+    desk.make(strict=False)
+
     for _ in range(8):
         assert await desk.errors(*[UNKNOWN] * 100, bearer="whatever") == [None] * 100
+
+
+async def test_an_emulated_project_that_requires_a_token_asks_before_its_first_virtual_device(desk: Desk) -> None:
+    desk.make(strict=False)
+    await desk.registry.add_project(EMULATED)
+    await desk.registry.add_access_token(EMULATED.project_id, KEPT)
+    await desk.configure(ConfiguredProject(project=EMULATED, requires_token=True))
+
+    assert await desk.refusal(UNKNOWN) == "UNAUTHORIZED"
+    assert await desk.refusal(UNKNOWN, bearer="wrong") == "invalid_token"
+    assert await desk.registry.devices([UNKNOWN]) == {}
+    assert await desk.errors(UNKNOWN, bearer=TOKEN) == [None]
+    assert await desk.refusal(UNKNOWN) == "UNAUTHORIZED"
+
+
+async def test_an_emulated_project_over_its_rate_enrols_nobody(desk: Desk) -> None:
+    desk.make(strict=False)
+    await desk.configure(ConfiguredProject(project=EMULATED, notifications_per_second=1))
+    await desk.errors(UNKNOWN)
+
+    assert await desk.refusal(DEPOT) == "TOO_MANY_REQUESTS"
+    assert await desk.registry.devices([DEPOT]) == {}
 
 
 async def test_a_request_without_a_device_is_nobodys_and_needs_no_token(desk: Desk) -> None:

@@ -11,7 +11,7 @@ from expo_gateway.errors import SettingsError
 from expo_gateway.live_projects import emulated_project, store_configured
 from expo_gateway.project_files import check_authorities, configured_by
 from expo_gateway.project_settings import describe_project_settings
-from expo_gateway.protocol.device import ProjectKind, project_id_of
+from expo_gateway.protocol.device import ProjectKind, made_for, project_id_of, virtual_device
 from expo_gateway.protocol.project import ApnsKeyFile, ConfiguredProject
 from expo_gateway.registry.sqlite import SqliteRegistry
 from expo_gateway.settings import load_settings
@@ -123,8 +123,10 @@ def test_what_is_wrong_is_named(project: dict[str, object], tmp_path: Path, chan
 
 
 def test_a_project_is_there_once(project: dict[str, object], tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"projects\[1\]: @acme/shop is there already"):
+    with pytest.raises(SettingsError, match=r"projects\[1\]\.full_name: got @acme/shop, which another table has"):
         configured(tmp_path, project, {"full_name": "@acme/shop"})
+    with pytest.raises(SettingsError, match=r"projects\[1\]\.project_id: got .*, which is the id of @acme/shop"):
+        configured(tmp_path, project, {"full_name": "@acme/desk", "project_id": project_id_of("@acme/shop")})
 
 
 def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
@@ -159,3 +161,18 @@ async def test_the_file_wins_at_the_start_and_writes_only_what_differs(tmp_path:
         assert await registry.projects_version() == version
         with pytest.raises(SettingsError, match=r"emulator\.project: got @acme/shop, which sends to Apple and Google"):
             await emulated_project(registry, "@acme/shop")
+
+
+async def test_the_file_takes_over_a_project_that_was_made_on_the_fly(tmp_path: Path) -> None:
+    project_id = "d3a7c0de-0000-4000-8000-000000000001"
+    (wanted,) = configured(tmp_path, {"full_name": "@acme/shop", "project_id": project_id.upper()})
+    async with SqliteFile(":memory:", durability="process") as file:
+        registry = SqliteRegistry(file)
+        await registry.open()
+        made = await registry.add_project(made_for(project_id))
+        await registry.enrol([virtual_device("ExponentPushToken[x]", project=made, platform=None, now=0.0)])
+
+        await store_configured(registry, [wanted])
+
+        assert await registry.configured_projects() == [wanted]
+        assert (await registry.list_devices())[0].project == wanted.project

@@ -17,6 +17,7 @@ from tests.waiting import receipts_async
 
 SHOP = "@acme/shop"
 PROJECT_ID = project_id_of(SHOP)
+MADE_ID, STRANGE_ID = (f"d3a7c0de-0000-4000-8000-00000000000{number}" for number in (1, 2))
 VIRTUAL = "ExponentPushToken[virtualvirtualvirtual1]"
 IPHONE, ANDROID = "a1" * 32, "fcm-registration-token-of-a-real-phone"
 # A change must be seen within a second; the rest is for a busy machine.
@@ -36,18 +37,25 @@ class Running:
         self.data = data
         self.client = httpx.AsyncClient(base_url=url)
 
-    async def register(self, *, kind: str, device_token: str, development: bool = False) -> str:
-        """A push token of the shop."""
+    async def register(
+        self, *, kind: str, device_token: str, development: bool = False, project_id: str = PROJECT_ID
+    ) -> str:
+        """A push token of the project."""
+        answer = await self.ask_for_token(kind, device_token, development=development, project_id=project_id)
+        return str(answer.raise_for_status().json()["data"]["expoPushToken"])
+
+    async def ask_for_token(
+        self, kind: str, device_token: str, *, development: bool = False, project_id: str = PROJECT_ID
+    ) -> httpx.Response:
         body = {
             "type": kind,
             "deviceId": f"phone-{kind}-{development}",
             "development": development,
             "appId": "com.acme.shop",
             "deviceToken": device_token,
-            "projectId": PROJECT_ID,
+            "projectId": project_id,
         }
-        answer = await self.client.post("/--/api/v2/push/getExpoPushToken", json=body)
-        return str(answer.raise_for_status().json()["data"]["expoPushToken"])
+        return await self.client.post("/--/api/v2/push/getExpoPushToken", json=body)
 
     async def send(self, *tokens: str, bearer: str | None = None) -> httpx.Response:
         headers = {} if bearer is None else {"Authorization": f"Bearer {bearer}"}
@@ -66,6 +74,9 @@ class Running:
         ended = await asyncio.to_thread(command, *arguments, "--data", str(self.data), "--json")
         assert ended.returncode == 0, ended.stderr
         return json.loads(ended.stdout)
+
+    async def is_refused(self, token: str) -> bool:
+        return "DeviceNotRegistered" in (await self.send(token)).text
 
     async def is_sent(self, *tokens: str) -> bool:
         return "error" not in (await self.send(*tokens)).text
@@ -121,9 +132,16 @@ def shop(outside: Outside, **changes: object) -> dict[str, object]:
     }
 
 
+def key_options(outside: Outside) -> list[str]:
+    return [
+        *("--apns-key-file", str(outside.new_apns_key())),
+        *("--apns-key-id", "ABCDEFGHIJ", "--apns-team-id", TEAM_ID),
+    ]
+
+
 async def test_real_and_emulated_projects_work_side_by_side(outside: Outside, tmp_path: Path) -> None:
     config = config_of(outside, tmp_path, **shop(outside))
-    with gateway("--config", str(config), "--data", str(tmp_path / "data")) as (_, ready):
+    with gateway("--no-strict", "--config", str(config), "--data", str(tmp_path / "data")) as (_, ready):
         running = Running(tmp_path / "data", ready["url"])
         async with running.client:
             iphone = await running.register(kind="apns", device_token=IPHONE)
@@ -136,6 +154,36 @@ async def test_real_and_emulated_projects_work_side_by_side(outside: Outside, tm
     received = {(capture.emulator, capture.device_token, capture.status) for capture in outside.inbox}
     assert received == {("apns", IPHONE, 200), ("fcm", ANDROID, 200)}
     assert [ticket.get("details", {}).get("error") for ticket in mixed.json()["data"]] == [None, "DeviceNotRegistered"]
+
+
+async def test_a_project_that_a_phone_made_is_taken_over_with_its_devices(outside: Outside, tmp_path: Path) -> None:
+    config = config_of(outside, tmp_path)
+    with gateway("--config", str(config), "--data", str(tmp_path / "data")) as (_, ready):
+        running = Running(tmp_path / "data", ready["url"])
+        async with running.client:
+            iphone = await running.register(kind="apns", device_token=IPHONE, project_id=MADE_ID)
+            assert await running.deliver(iphone, VIRTUAL) == [{"status": "ok"}] * 2
+            assert len(outside.inbox) == 0
+
+            taken = await running.operate("projects", "add", SHOP, "--id", MADE_ID, *key_options(outside))
+            await until(lambda: running.is_refused(VIRTUAL))
+            stranger = await running.ask_for_token("apns", IPHONE, project_id=STRANGE_ID)
+            receipts = await running.deliver(iphone)
+            again = await running.register(kind="apns", device_token=IPHONE, project_id=MADE_ID)
+
+    assert (taken["full_name"], taken["project_id"], taken["kind"]) == (SHOP, MADE_ID, "real")
+    assert receipts == [{"status": "ok"}]
+    assert [capture.device_token for capture in outside.inbox] == [IPHONE]
+    assert again == iphone
+    assert stranger.status_code == 400
+    (error,) = stranger.json()["errors"]
+    assert error == {
+        "code": "EXPERIENCE_NOT_FOUND",
+        "type": "USER",
+        "message": f"There is no project with the id {STRANGE_ID}.",
+        "isTransient": False,
+        "requestId": error["requestId"],
+    }
 
 
 async def test_missing_credentials_are_tickets_and_come_right_while_it_runs(outside: Outside, tmp_path: Path) -> None:
@@ -198,7 +246,7 @@ async def test_a_key_is_rotated_while_it_runs(outside: Outside, tmp_path: Path) 
 
 async def test_access_tokens_are_made_and_revoked_while_it_runs(outside: Outside, tmp_path: Path) -> None:
     config = config_of(outside, tmp_path, **shop(outside))
-    with gateway("--config", str(config), "--data", str(tmp_path / "data")) as (_, ready):
+    with gateway("--no-strict", "--config", str(config), "--data", str(tmp_path / "data")) as (_, ready):
         running = Running(tmp_path / "data", ready["url"])
         async with running.client:
             iphone = await running.register(kind="apns", device_token=IPHONE)

@@ -12,16 +12,22 @@ from expo_gateway.protocol.ticket import TicketError, no_apns_credentials, no_fc
 class Admission:
     """Knows what is configured; `use` replaces all of it at once.
 
-    Emulated projects are let in without a token; they may have a rate limit, to see what a client makes of it.
+    Emulated projects are let in with any token and without one. They may require one, or have a rate limit, to see
+    what a client makes of it.
     """
 
+    has_real: bool
+    """Whether any project sends to real providers. Read for every batch."""
+
     def __init__(self) -> None:
+        self.has_real = False
         self._configured: Mapping[str, ConfiguredProject] = {}
         self._digests: frozenset[bytes] = frozenset()
         self._rates = RateLimits()
 
     def use(self, configured: Iterable[ConfiguredProject]) -> None:
         self._configured = {one.project.project_id: one for one in configured}
+        self.has_real = any(one.project.kind is ProjectKind.REAL for one in self._configured.values())
         self._digests = frozenset(token.sha256 for one in self._configured.values() for token in one.tokens)
 
     def knows(self, project: Project) -> bool:
@@ -32,7 +38,9 @@ class Admission:
     def check_bearer(self, project_id: str, bearer: str | None) -> None:
         """Raises BearerRefused (401) or RequestRefused (403)."""
         configured = self._configured.get(project_id)
-        if configured is not None and configured.project.kind is ProjectKind.REAL:
+        if configured is None:
+            return
+        if configured.requires_token or configured.project.kind is ProjectKind.REAL:
             check_bearer(configured, bearer, elsewhere=self._digests)
 
     def take_rate(self, project_id: str, *, count: int, now: float) -> None:

@@ -13,7 +13,7 @@ from expo_gateway.data_dir import DATABASE
 from expo_gateway.errors import SettingsError, StoreUnavailable
 from expo_gateway.project_providers import load_certificate
 from expo_gateway.project_settings import APPLE_ID
-from expo_gateway.protocol.device import ProjectKind
+from expo_gateway.protocol.device import ProjectKind, made_for
 from expo_gateway.protocol.project import ApnsCertificate, ApnsCredential, ApnsKeyFile, ConfiguredProject, FcmCredential
 from expo_gateway.providers.apns_token import ApnsKey, SharedProviderToken
 from expo_gateway.providers.fcm_credentials import read_service_account
@@ -23,6 +23,8 @@ from expo_gateway.sqlite_file import SqliteFile
 
 # Our choice: time to get a new one from Apple without hurry.
 LAPSES_SOON_DAYS = 30
+# Our choice: a line on a screen; `projects list` shows all.
+SHOWN_PROJECTS = 3
 GOOGLE_TOKEN_URI = "https://oauth2.googleapis.com/token"
 
 
@@ -44,6 +46,23 @@ def check_projects(projects: Sequence[ConfiguredProject], *, addresses: Provider
     if not real:
         return [ok("projects", "none with credentials: everything is emulated")]
     return [finding for one in real for finding in _project(one, addresses)]
+
+
+def check_emulated(projects: Sequence[ConfiguredProject], *, strict: bool | None) -> Iterator[Finding]:
+    """What is emulated beside real projects, where it is easily taken for real. `strict`: of the settings."""
+    if all(one.project.kind is ProjectKind.EMULATED for one in projects):
+        return
+    if strict is False:
+        text = "emulator.strict is false: a push token that nobody registered gets ok tickets, and reaches no phone"
+        yield warn("projects", text, "leave emulator.strict out, unless tests run against this gateway too")
+    made = [one.project for one in projects if one.project == made_for(one.project.project_id)]
+    if made:
+        names = ", ".join(project.full_name for project in made[:SHOWN_PROJECTS]) + (
+            "…" if made[SHOWN_PROJECTS:] else ""
+        )
+        text = f"{len(made)} made for phones that registered with an unknown projectId, and emulated: {names}"
+        then = "give it a name and credentials with `expo-gateway projects add @owner/slug --id UUID`, or remove it"
+        yield warn("projects", text, then)
 
 
 def _project(one: ConfiguredProject, addresses: Providers) -> Iterator[Finding]:

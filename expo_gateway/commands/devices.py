@@ -73,7 +73,7 @@ def show(push_token: PushToken, data: DataDir = None, as_json: AsJson = False) -
 def forget(push_token: PushToken, data: DataDir = None, as_json: AsJson = False) -> None:
     """Forget a device. Its app gets another push token when it registers again.
 
-    Until then the push token is unknown: refused, or enrolled as a virtual device unless the gateway is strict.
+    Until then the push token is unknown: refused, or enrolled as a virtual device, as `emulator.strict` says.
     """
     if not with_registry(data, lambda registry: registry.forget_device(push_token)):
         raise _nobodys(push_token)
@@ -92,8 +92,8 @@ def device_json(device: Device) -> dict[str, object]:
         "device_token": redacted(device.device_token),
         "sandbox": device.sandbox,
         "virtual": device.virtual,
-        "registered_at": device.registered_at,
-        "gone_at": device.gone_at,
+        "registered_at": shown_at(device.registered_at),
+        "gone_at": None if device.gone_at is None else shown_at(device.gone_at),
     }
 
 

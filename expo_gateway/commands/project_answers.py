@@ -7,6 +7,7 @@ from expo_gateway.protocol.project import AccessToken, ApnsCredential, ApnsKeyFi
 
 
 def as_json(one: ConfiguredProject) -> dict[str, object]:
+    """`notifications_per_second` is null where there is no limit."""
     return {
         "full_name": one.project.full_name,
         "project_id": one.project.project_id,
@@ -34,7 +35,7 @@ def fcm_json(account: object) -> dict[str, object]:
 
 
 def token_json(token: AccessToken) -> dict[str, object]:
-    return {"name": token.name, "hint": token.hint, "created_at": token.created_at}
+    return {"name": token.name, "hint": token.hint, "created_at": shown_at(token.created_at)}
 
 
 def lines_of(one: ConfiguredProject) -> Iterator[tuple[str, str]]:

@@ -1,7 +1,7 @@
 """`expo-gateway projects`: who sends, and what Apple and Google know them by. Secrets come from files or stdin only."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +14,7 @@ from expo_gateway.commands.stored import AsJson, DataDir, Named, find, note, pri
 from expo_gateway.errors import SettingsError
 from expo_gateway.project_files import MAX_FILE_BYTES, apns_credential, fcm_credential, rate_limit, read_file
 from expo_gateway.project_settings import ProjectTable, read_table
-from expo_gateway.protocol.device import Project, ProjectKind, project_id_of
+from expo_gateway.protocol.device import Project, ProjectKind, made_for, project_id_of
 from expo_gateway.protocol.project import ConfiguredProject, with_apns
 from expo_gateway.registry.base import Registry
 
@@ -100,7 +100,10 @@ def add(
     data: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Add a project that sends to Apple and Google (or, with --kind emulated, to the emulators)."""
+    """Add a project that sends to Apple and Google (or, with --kind emulated, to the emulators).
+
+    A project that was made because a phone registered with its id is taken over, with its devices.
+    """
     table = _table(
         full_name=full_name,
         project_id=project_id,
@@ -124,17 +127,16 @@ def add(
     fresh = ConfiguredProject(project=made, requires_token=table.requires_token, notifications_per_second=limit)
     added = _with_credentials(fresh, table)
 
-    async def store(registry: Registry) -> None:
-        for one in await registry.projects():
-            if one.project_id == made.project_id or one.full_name == made.full_name:
-                raise SettingsError(
-                    f"@OWNER/SLUG: {one.full_name} ({one.project_id}) is there already; "
-                    "`expo-gateway projects set` changes it"
-                )
-        await registry.configure(added)
+    async def store(registry: Registry) -> ConfiguredProject:
+        taken_over = _taken_over(made, await registry.configured_projects(), is_id_given=project_id is not None)
+        try:
+            await registry.configure(added)
+        except ValueError as error:
+            # Somebody was faster.
+            raise SettingsError(f"@OWNER/SLUG: got {error}; wanted a name of its own") from error
+        return replace(added, tokens=taken_over.tokens if taken_over is not None else ())
 
-    with_registry(data, store, make=True)
-    _answer(added, as_json=as_json)
+    _answer(with_registry(data, store, make=True), as_json=as_json)
 
 
 @app.command("set")
@@ -169,6 +171,7 @@ def set_project(
         apns_bundle_ids=apns_bundle_ids,
         apns_environment=apns_environment,
         fcm_service_account_file=fcm_service_account_file,
+        name_option="--name",
         **given,
     )
 
@@ -179,7 +182,7 @@ def set_project(
         try:
             await registry.configure(changed)
         except ValueError as error:
-            raise SettingsError(f"--name: {error}") from error
+            raise SettingsError(f"--name: got {error}; wanted a name of its own") from error
         return changed
 
     _answer(with_registry(data, store), as_json=as_json)
@@ -211,19 +214,45 @@ def remove(
         note(f"removed {answer['removed']} and {answer['devices']} devices")
 
 
-def _table(**options: object) -> ProjectTable:
+def _taken_over(made: Project, known: Sequence[ConfiguredProject], *, is_id_given: bool) -> ConfiguredProject | None:
+    """The project whose place `made` takes, if any: one that was made for a phone, and got no credentials since.
+
+    SettingsError: the id or the name is another project's.
+    """
+    of_id = next((one for one in known if one.project.project_id == made.project_id), None)
+    of_name = next((one for one in known if one.project.full_name == made.full_name), None)
+    if of_name is not None and of_name is not of_id:
+        raise SettingsError(
+            f"@OWNER/SLUG: got {made.full_name}, which is the name of project {of_name.project.project_id}; "
+            "`expo-gateway projects set` changes that one"
+        )
+    if of_id is None or (of_id.project == made_for(made.project_id) and not (of_id.apns or of_id.fcm)):
+        return of_id
+    if of_id is of_name:
+        there = f"{made.full_name} ({made.project_id}) is there already"
+        raise SettingsError(f"@OWNER/SLUG: {there}; `expo-gateway projects set` changes it")
+    if not is_id_given:
+        whose = f"the one derived from the name is that of {of_id.project.full_name}"
+        raise SettingsError(f"--id: it is missing, and {whose}; wanted another UUID")
+    raise SettingsError(
+        f"--id: got {made.project_id}, which is the id of {of_id.project.full_name}; "
+        "`expo-gateway projects set` changes that one"
+    )
+
+
+def _table(*, name_option: str = "@OWNER/SLUG", **options: object) -> ProjectTable:
     """The options as a table of the settings file: the same rules, the same words."""
     given = {key: str(value) if isinstance(value, Path) else value for key, value in options.items()}
     return read_table(
         {key: value for key, value in given.items() if value not in (None, [])},
-        name=_option,
+        name=lambda key: name_option if key == "full_name" else _option(key),
         origin="from the options",
         directory=Path(),
     )
 
 
 def _option(key: str) -> str:
-    special = {"apns_bundle_ids": "--apns-bundle-id", "project_id": "--id", "full_name": "@OWNER/SLUG"}
+    special = {"apns_bundle_ids": "--apns-bundle-id", "project_id": "--id"}
     return special.get(key, "--" + key.replace("_", "-"))
 
 

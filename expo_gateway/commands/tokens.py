@@ -39,21 +39,21 @@ def create(project: Named, name: Name, data: DataDir = None, as_json: AsJson = F
         raise SettingsError(f"NAME: got {name[:40]!r}; wanted up to {MAX_NAME_CHARS} printable characters")
     token, kept = new_access_token(name, random_bytes=os.urandom(TOKEN_RANDOM_BYTES), now=time.time())
 
-    async def store(registry: Registry) -> ProjectKind:
+    async def store(registry: Registry) -> bool:
         one = await find(registry, project)
         if not await registry.add_access_token(one.project.project_id, kept):
             raise SettingsError(
                 f"NAME: {one.project.full_name} has a token {name!r}; revoke it, or choose another name"
             )
-        return one.project.kind
+        return one.requires_token or one.project.kind is ProjectKind.REAL
 
-    kind = with_registry(data, store)
+    is_asked_for = with_registry(data, store)
     if as_json:
         print_json({"token": token, **token_json(kept)})
     else:
         print(token)
         note("Keep it: it can't be shown again. Callers send `Authorization: Bearer …`.")
-    if kind is ProjectKind.EMULATED:
+    if not is_asked_for:
         note("This is an emulated project: it takes messages with any token, and without one.")
 
 

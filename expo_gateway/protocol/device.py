@@ -42,6 +42,11 @@ class Project:
     kind: ProjectKind = ProjectKind.EMULATED
 
 
+def made_for(project_id: str) -> Project:
+    """The project that is made when a phone registers with an id that nobody added: emulated, and named by its id."""
+    return Project(project_id=project_id, full_name=f"@emulator/{project_id}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
     """An app on a phone: what a push token stands for."""

@@ -91,7 +91,7 @@ def configure(connection: sqlite3.Connection, *, configured: ConfiguredProject) 
     project = configured.project
     namesake = project_of(connection, where="full_name", value=project.full_name)
     if namesake is not None and namesake.project_id != project.project_id:
-        raise ValueError(f"{project.full_name} is the name of project {namesake.project_id}")
+        raise ValueError(f"{project.full_name}, which is the name of project {namesake.project_id}")
     _put(connection, configured)
     connection.execute("DELETE FROM apns_credentials WHERE project_id = ?", (project.project_id,))
     connection.executemany(_PUT_APNS, [_apns_columns(project.project_id, one) for one in configured.apns])
