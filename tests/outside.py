@@ -6,11 +6,14 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from expo_gateway.emulators.apns import ApnsEmulator
 from expo_gateway.emulators.faults import Faults
@@ -50,6 +53,15 @@ class Outside:
         self.apns.trust_key(key_id=key_id, team_id=TEAM_ID, public_key_pem=public_pem(key))
         path = self.directory / f"AuthKey_{key_id}.p8"
         path.write_text(private_pem(key))
+        return path
+
+    def new_push_certificate(self, *, sandbox_only: bool = False) -> Path:
+        """A .pem file with a push certificate that Apple knows from now on, and its key."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = push_certificate(key)
+        self.apns.trust_certificate(certificate, environment="sandbox" if sandbox_only else None)
+        path = self.directory / f"push-{'sandbox' if sandbox_only else 'both'}.pem"
+        path.write_bytes(private_pem(key).encode() + certificate)
         return path
 
     def new_service_account(self, name: str = "push") -> Path:
@@ -94,6 +106,26 @@ async def open_outside(directory: Path) -> AsyncIterator[Outside]:
     finally:
         await apns.close()
         await fcm.close()
+
+
+def push_certificate(
+    key: ec.EllipticCurvePrivateKey, *, lapses_in_days: int = 30, signed_by: ec.EllipticCurvePrivateKey | None = None
+) -> bytes:
+    """As PEM, signed by itself or with another's key."""
+    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Apple Push Services: com.acme.shop")])
+    other = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Apple Push Services: com.acme.desk")])
+    subject = issuer if signed_by is None else other
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(issuer_name=issuer, subject_name=subject, public_key=key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=60))
+        .not_valid_after(now + timedelta(days=lapses_in_days))
+        .add_extension(x509.BasicConstraints(ca=signed_by is None, path_length=None), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        .sign(signed_by or key, hashes.SHA256())
+    )
+    return made.public_bytes(serialization.Encoding.PEM)
 
 
 def private_pem(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> str:

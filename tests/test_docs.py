@@ -7,17 +7,19 @@ import sys
 from pathlib import Path
 from typing import Any, cast
 
+import httpx
 import orjson
 import pytest
 import typer.main
 
 from expo_gateway import __version__
+from expo_gateway.app import open_app
 from expo_gateway.cli import app
 from expo_gateway.emulators.apns_answers import ApnsReason
 from expo_gateway.protocol.receipt import ReceiptError
 from expo_gateway.providers import apns_reasons, fcm_answers
 from expo_gateway.providers.base import Accepted
-from expo_gateway.settings import describe_settings
+from expo_gateway.settings import Settings, describe_settings
 from tests.running import clean_environment
 
 ROOT = Path(__file__).parent.parent
@@ -50,7 +52,9 @@ def test_make_targets_exist() -> None:
 
 
 def test_commands_and_their_options_exist() -> None:
-    used = words(r"(?:`|^ *)expo-gateway ([a-z][^`\n|]*)")
+    # Alone on a line, in backticks, or after sudo, docker exec or the like.
+    names = "|".join(getattr(typer.main.get_command(app), "commands", {}))
+    used = words(rf"(?:`|^ *|[ /])expo-gateway ((?:{names})\b[^`\n|]*)") + words(r"`expo-gateway ([a-z][^`\n|]*)")
 
     assert used
     for page, line in used:
@@ -70,6 +74,19 @@ def test_settings_in_the_environment_exist() -> None:
 
     assert used
     assert [(page, name) for page, name in used if name not in known] == []
+
+
+async def test_metrics_exist(tmp_path: Path) -> None:
+    async with (
+        open_app(Settings(), tmp_path) as running,
+        httpx.AsyncClient(transport=httpx.ASGITransport(running.asgi), base_url="http://gateway") as client,
+    ):
+        served = (await client.get("/metrics")).text
+
+    used = words(r"`(expo_gateway_\w+)`")
+
+    assert used
+    assert [(page, name) for page, name in used if f"# TYPE {name} " not in served] == []
 
 
 def test_the_lists_of_settings_and_options_are_up_to_date() -> None:

@@ -70,6 +70,22 @@ def test_by_default_there_is_the_gateway_alone(compose: dict[str, Any]) -> None:
     assert alone == ["gateway"]
 
 
+def test_one_service_builds_the_image_and_nobody_pulls_it(compose: dict[str, Any]) -> None:
+    """Two builders of one tag fail each other, and a registry's image of that name is somebody else's."""
+    found = {name: (service.get("build"), service["pull_policy"]) for name, service in compose["services"].items()}
+
+    assert found == {"gateway": (".", "build"), "ca": (None, "never"), "hosts": (None, "never")}
+    assert {service["image"] for service in compose["services"].values()} == {"expo-gateway"}
+
+
+def test_the_gateway_is_asked_as_the_image_says(compose: dict[str, Any], stages: list[list[Instruction]]) -> None:
+    check = compose["services"]["gateway"]["healthcheck"]
+
+    assert check["test"] == ["CMD", *health_command(stages[-1])]
+    options = dict(re.findall(r"--([a-z-]+)=(\w+)", given(stages[-1], "HEALTHCHECK")[0]))
+    assert options == {name.replace("_", "-"): str(value) for name, value in check.items() if name != "test"}
+
+
 def test_every_container_is_locked_down(compose: dict[str, Any]) -> None:
     for service in compose["services"].values():
         assert service["read_only"] is True
@@ -130,7 +146,7 @@ def test_the_image_runs_as_nobody_special_and_says_how_it_is(stages: list[list[I
     assert int(user.split(":")[0]) > 0
     assert given(stages[-1], "VOLUME") == ["/data"]
     assert given(stages[-1], "EXPOSE") == ["8080"]
-    assert "/health/ready" in given(stages[-1], "HEALTHCHECK")[0]
+    assert health_command(stages[-1]) == ["expo-gateway", "health"]
 
 
 def test_what_is_copied_exists_and_is_not_ignored(stages: list[list[Instruction]]) -> None:
@@ -243,7 +259,12 @@ def serving(stage: list[Instruction], program: Path, state: Path, temp: Path) ->
 
 def health_check(stage: list[Instruction], program: Path, *, port: str) -> int:
     """Exit code of the HEALTHCHECK, in an environment with a proxy that is not there."""
-    python, *arguments = json.loads(given(stage, "HEALTHCHECK")[0].partition("CMD ")[2])
+    name, *arguments = health_command(stage)
     environment = {"EXPO_GATEWAY_SERVER__PORT": port, "http_proxy": "http://127.0.0.1:9"}
-    done = subprocess.run([program.with_name(python), *arguments], env=environment, capture_output=True, check=False)
+    done = subprocess.run([program.with_name(name), *arguments], env=environment, capture_output=True, check=False)
     return done.returncode
+
+
+def health_command(stage: list[Instruction]) -> list[str]:
+    found: list[str] = json.loads(given(stage, "HEALTHCHECK")[0].partition("CMD ")[2])
+    return found

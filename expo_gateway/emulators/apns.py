@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Collection
 from functools import partial
 
+from expo_gateway.emulators.apns_certificates import TrustedCertificate, TrustedCertificates
 from expo_gateway.emulators.apns_connection import ApnsConnection, ConnectionRules
 from expo_gateway.emulators.apns_decisions import ApnsDecisions, made_id
 from expo_gateway.emulators.apns_http2 import MAX_STREAMS
@@ -58,11 +59,13 @@ class ApnsEmulator:
         make_id: Callable[[], str] = made_id,
     ) -> None:
         self._provider_tokens = ProviderTokens(known_keys_only=known_keys_only)
+        self._certificates = TrustedCertificates(ssl_context)
         self._decisions = ApnsDecisions(
             inbox=inbox,
             devices=devices,
             faults=faults,
             provider_tokens=self._provider_tokens,
+            certificates=self._certificates,
             clock=clock,
             make_id=make_id,
         )
@@ -96,6 +99,20 @@ class ApnsEmulator:
         self._provider_tokens.trust_key(
             key_id=key_id, team_id=team_id, public_key_pem=public_key_pem, environment=environment, topics=topics
         )
+
+    def trust_certificate(
+        self,
+        certificate_pem: str | bytes,
+        *,
+        environment: Environment | None = None,
+        topics: Collection[str] | None = None,
+    ) -> None:
+        """Let clients say with this certificate who they are, and ask for it in every new connection.
+
+        ValueError unless there is a certificate in the PEM. What is unknown, TLS refuses. Changes `ssl_context`.
+        """
+        limits = TrustedCertificate(environment=environment, topics=None if topics is None else frozenset(topics))
+        self._certificates.trust(certificate_pem, certificate=limits)
 
     @property
     def port(self) -> int:

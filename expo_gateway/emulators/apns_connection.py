@@ -11,7 +11,8 @@ import h2.events
 from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError
 
-from expo_gateway.emulators.apns_answers import Reply, error_json
+from expo_gateway.emulators.apns_answers import ApnsReason, Reply, error_json
+from expo_gateway.emulators.apns_certificates import TrustedCertificate
 from expo_gateway.emulators.apns_decisions import ApnsDecisions
 from expo_gateway.emulators.apns_http2 import MAX_STREAMS, ServerConnection, goaway_bytes
 from expo_gateway.emulators.apns_provider_tokens import ConnectionTokens
@@ -66,6 +67,7 @@ class ApnsConnection(asyncio.Protocol):
         self._rules = rules
         self._loop = loop
         self._tokens = ConnectionTokens(limit_updates=rules.strict_token_updates)
+        self._certificate: TrustedCertificate | ApnsReason | None = None
         self._stream_limit = 1 if rules.strict_streams else rules.max_streams
         self._h2 = ServerConnection(max_streams=self._stream_limit, is_wide=not rules.real_window)
         self._exchanges: dict[int, Exchange] = {}
@@ -85,6 +87,8 @@ class ApnsConnection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self.is_made = True
+        tls = transport.get_extra_info("ssl_object")
+        self._certificate = self._decisions.certificate(tls.getpeercert(binary_form=True)) if tls is not None else None
         self._watch = self._loop.call_later(self._rules.preface_s, self._end_if_silent)
         self._flush()
 
@@ -209,7 +213,7 @@ class ApnsConnection(asyncio.Protocol):
     # -- answers
 
     def _answer(self, exchange: Exchange, request: ApnsRequest) -> None:
-        self._send(exchange, self._decisions.answer(request, self._tokens))
+        self._send(exchange, self._decisions.answer(request, self._tokens, self._certificate))
 
     def _answer_late(self, exchange: Exchange, request: ApnsRequest) -> None:
         exchange.late_answer = None

@@ -10,6 +10,7 @@ from expo_gateway.emulators.apns_answers import (
     refused_reply,
     scripted_reply,
 )
+from expo_gateway.emulators.apns_certificates import TrustedCertificate, TrustedCertificates
 from expo_gateway.emulators.apns_provider_tokens import ConnectionTokens, ProviderToken, ProviderTokens
 from expo_gateway.emulators.apns_rules import ApnsRequest, judge
 from expo_gateway.emulators.faults import Act, Answer, Faults
@@ -30,6 +31,7 @@ class ApnsDecisions:
         devices: VirtualDevices,
         faults: Faults,
         provider_tokens: ProviderTokens,
+        certificates: TrustedCertificates,
         clock: Callable[[], float],
         make_id: Callable[[], str] = made_id,
     ) -> None:
@@ -37,6 +39,7 @@ class ApnsDecisions:
         self._devices = devices
         self._faults = faults
         self._provider_tokens = provider_tokens
+        self._certificates = certificates
         self._clock = clock
         self._make_id = make_id
 
@@ -48,9 +51,19 @@ class ApnsDecisions:
         """What a fault wants done with this request; uses up one of its times."""
         return self._faults.take(request.device_token)
 
-    def answer(self, request: ApnsRequest, tokens: ConnectionTokens) -> Reply:
-        """The ordinary answer, captured. `tokens` are those of its connection."""
-        token = self._provider_token(request, tokens)
+    def certificate(self, der: bytes | None) -> TrustedCertificate | ApnsReason | None:
+        """What the certificate that a connection's client has shown is worth; None when it has shown none."""
+        return self._certificates.read(der)
+
+    def answer(
+        self,
+        request: ApnsRequest,
+        tokens: ConnectionTokens,
+        certificate: TrustedCertificate | ApnsReason | None = None,
+    ) -> Reply:
+        """The ordinary answer, captured. `tokens` and `certificate` are those of its connection; where there is a
+        certificate, provider tokens are ignored."""
+        token = certificate or self._provider_token(request, tokens)
         refusal = judge(
             request,
             token=token,
@@ -63,7 +76,7 @@ class ApnsDecisions:
             unique_id = self._make_id() if request.is_sandbox else None
             reply = accepted_reply(apns_id=self._apns_id(request), unique_id=unique_id)
         else:
-            is_proven = isinstance(token, ProviderToken)
+            is_proven = isinstance(token, ProviderToken | TrustedCertificate)
             reply = refused_reply(refusal, apns_id=self._apns_id(request), proves_token=is_proven)
         self._capture(request, reply)
         return reply

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import orjson
 
 from expo_gateway.emulators.apns_answers import ApnsReason, Refusal
+from expo_gateway.emulators.apns_certificates import TrustedCertificate
 from expo_gateway.emulators.apns_provider_tokens import ProviderToken
 from expo_gateway.emulators.virtual_devices import VirtualDevice
 
@@ -90,12 +91,16 @@ class ApnsRequest:
 
 
 def judge(
-    request: ApnsRequest, *, token: ProviderToken | ApnsReason, device: VirtualDevice | None, known_only: bool
+    request: ApnsRequest,
+    *,
+    token: ProviderToken | TrustedCertificate | ApnsReason,
+    device: VirtualDevice | None,
+    known_only: bool,
 ) -> Refusal | None:
     """Why APNs refuses the request; None when it accepts it.
 
-    `token` is what its `authorization` is worth, `device` the one that has its device token; when there is none,
-    `known_only` says that there is no such phone.
+    `token` is what its `authorization` is worth, or its connection's certificate in place of one; `device` the one that
+    has its device token; when there is none, `known_only` says that there is no such phone.
     """
     reason = (
         _judge_route(request)
@@ -124,10 +129,11 @@ def _judge_route(request: ApnsRequest) -> ApnsReason | None:
     return None
 
 
-def _judge_key(request: ApnsRequest, token: ProviderToken) -> ApnsReason | None:
+def _judge_key(request: ApnsRequest, token: ProviderToken | TrustedCertificate) -> ApnsReason | None:
     environment = "sandbox" if request.is_sandbox else "production"
     if token.environment not in (None, environment):
-        return ApnsReason.BAD_ENVIRONMENT_KEY_IN_TOKEN
+        is_certificate = isinstance(token, TrustedCertificate)
+        return ApnsReason.BAD_CERTIFICATE_ENVIRONMENT if is_certificate else ApnsReason.BAD_ENVIRONMENT_KEY_IN_TOKEN
     if token.topics is not None and request.topic and request.app_id not in token.topics:
         return ApnsReason.TOPIC_DISALLOWED
     return None

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from expo_gateway.doors import health
 from expo_gateway.errors import StoreUnavailable
 from expo_gateway.settings import Settings
 from expo_gateway.sqlite_file import SqliteFile
+from tests.providers.apns_scene import until
 
 
 async def fine() -> str:
@@ -99,3 +101,35 @@ async def test_the_store_is_really_written_to(tmp_path: Path) -> None:
         await file.touch()
 
         assert (tmp_path / "gateway.db-wal").stat().st_size > size_bytes
+
+
+async def test_a_dispatcher_whose_loop_does_not_turn_is_found_until_it_turns(tmp_path: Path) -> None:
+    now = [time.time()]
+    async with (
+        open_app(Settings(), tmp_path, clock=lambda: now[0]) as app,
+        httpx.AsyncClient(transport=httpx.ASGITransport(app.asgi), base_url="http://gateway") as client,
+    ):
+        before = await client.get("/health/ready")
+        now[0] += 31.0
+        stuck = await client.get("/health/ready")
+        app.dispatcher.wake()
+        await until(lambda: not app.dispatcher.trouble())
+        again = await client.get("/health/ready")
+
+    assert (before.status_code, stuck.status_code) == (200, 503)
+    assert stuck.json()["checks"]["dispatcher"] == "the dispatcher is stuck: its loop has not turned for 31 s"
+    assert again.status_code == 200
+
+
+async def test_a_dispatcher_that_is_gone_is_found(tmp_path: Path) -> None:
+    async with (
+        open_app(Settings(), tmp_path) as app,
+        httpx.AsyncClient(transport=httpx.ASGITransport(app.asgi), base_url="http://gateway") as client,
+    ):
+        # Stopped behind the gateway's back.
+        app.dispatcher.stop()
+        await until(lambda: "ended" in app.dispatcher.trouble())
+        answer = await client.get("/health/ready")
+
+    assert answer.status_code == 503
+    assert answer.json()["checks"]["dispatcher"] == "the dispatcher has ended; only a restart helps"

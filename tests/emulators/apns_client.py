@@ -135,7 +135,11 @@ class ApnsTestClient:
         client = cls(reader, writer, acknowledges=acknowledges)
         client.h2.initiate_connection()
         client.flush()
-        await client.until(lambda: bool(client.settings))
+        try:
+            await client.until(lambda: bool(client.settings))
+        except BaseException:
+            writer.transport.abort()
+            raise
         return client
 
     async def __aenter__(self) -> Self:

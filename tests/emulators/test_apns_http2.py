@@ -1,10 +1,12 @@
 """h2 as the emulator uses it, and the connection's answer to a full write buffer: in memory, without a socket."""
 
 import asyncio
+import ssl
 
 import h2.config
 import h2.connection
 
+from expo_gateway.emulators.apns_certificates import TrustedCertificates
 from expo_gateway.emulators.apns_connection import ApnsConnection, ConnectionRules
 from expo_gateway.emulators.apns_decisions import ApnsDecisions
 from expo_gateway.emulators.apns_http2 import ServerConnection, goaway_bytes
@@ -77,6 +79,7 @@ async def test_a_client_that_doesnt_read_its_answers_isnt_read_either(apns_world
         devices=apns_world.devices,
         faults=apns_world.faults,
         provider_tokens=ProviderTokens(),
+        certificates=TrustedCertificates(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)),
         clock=apns_world.clock,
     )
     connection = ApnsConnection(decisions=decisions, rules=ConnectionRules(), loop=asyncio.get_running_loop())

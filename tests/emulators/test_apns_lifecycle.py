@@ -8,6 +8,7 @@ import pytest
 from h2.exceptions import ProtocolError
 
 from expo_gateway.emulators.apns import ApnsEmulator
+from expo_gateway.emulators.apns_certificates import TrustedCertificates
 from expo_gateway.emulators.apns_connection import ApnsConnection, ConnectionRules
 from expo_gateway.emulators.apns_decisions import ApnsDecisions
 from expo_gateway.emulators.apns_http2 import ServerConnection
@@ -254,6 +255,7 @@ async def test_a_silent_connection_is_ended(apns_world: World, rules: Connection
         devices=apns_world.devices,
         faults=apns_world.faults,
         provider_tokens=ProviderTokens(),
+        certificates=TrustedCertificates(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)),
         clock=apns_world.clock,
     )
     connection = ApnsConnection(decisions=decisions, rules=rules, loop=loop)
