@@ -1,10 +1,11 @@
-"""The command line. Operator's mistakes end in one line on stderr: exit code 2 for a setting, 1 for anything else."""
+"""The command line. Operator's mistakes end in one line on stderr: exit code 2 for usage and settings, 1 for anything
+else. With --json, an object on stdout says the same."""
 
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
@@ -12,6 +13,7 @@ import typer
 from expo_gateway import __version__
 from expo_gateway.commands import devices, projects, tokens
 from expo_gateway.commands.check import check
+from expo_gateway.commands.health import health
 from expo_gateway.commands.receipts import receipts
 from expo_gateway.commands.send import send
 from expo_gateway.errors import ExpoGatewayError, SettingsError
@@ -29,16 +31,48 @@ app = typer.Typer(
 )
 
 
+# Of Click or of Typer's copy of Click, as its version has it; only the subclass has a public name in all of them.
+_USAGE_ERROR: Any = typer.BadParameter.__base__
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    as_json = "--json" in given
     try:
-        code = app(args=None if arguments is None else list(arguments), standalone_mode=True)
+        code = app(args=given, standalone_mode=False)
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else 1
     except ExpoGatewayError as error:
-        print(f"expo-gateway: {error}", file=sys.stderr)
-        return 2 if isinstance(error, SettingsError) else 1
+        return _complain(str(error), code=2 if isinstance(error, SettingsError) else 1, as_json=as_json)
+    except _USAGE_ERROR as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # as Typer knows it, too
+            error.show()
+            return 2
+        return _complain(_misused(error), code=2, as_json=as_json)
+    except typer.Abort:
+        return 130  # Ctrl-C, in some versions of Typer
     return code if isinstance(code, int) else 0
+
+
+def _complain(text: str, *, code: int, as_json: bool) -> int:
+    """Returns the exit code. The keys of the object are promised."""
+    if as_json:
+        print(orjson.dumps({"event": "error", "message": text, "exit_code": code}).decode(), flush=True)
+    print(f"expo-gateway: {text}", file=sys.stderr)
+    return code
+
+
+def _misused(error: Any) -> str:
+    """One line of what Click says in several."""
+    names: list[str] = []
+    context = error.ctx
+    while context is not None and context.parent is not None:
+        names.insert(0, context.info_name)
+        context = context.parent
+    said = " ".join(error.format_message().split()).rstrip(".")
+    where = f"{' '.join(names)}: " if names else ""
+    return f"{where}{said}; see `{' '.join(['expo-gateway', *names, '--help'])}`"
 
 
 def _print_version(wanted: bool) -> None:
@@ -80,7 +114,11 @@ def serve(
     ] = None,
     strict: Annotated[
         bool | None,
-        typer.Option("--strict/--no-strict", help="Refuse push tokens that were never registered, as Expo does."),
+        typer.Option(
+            "--strict/--no-strict",
+            help="Refuse push tokens that were never registered, as Expo does, or enrol them as virtual devices. "
+            "Without either: refuse them once a project sends to Apple and Google.",
+        ),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Say where everything is as one line of JSON on stdout.")
@@ -168,7 +206,7 @@ def print_screen(ready: "Ready") -> None:
     )
 
 
-for _command in (send, receipts, check):
+for _command in (send, receipts, check, health):
     app.command()(_command)
 for _name, _commands in (("projects", projects.app), ("tokens", tokens.app), ("devices", devices.app)):
     app.add_typer(_commands, name=_name)

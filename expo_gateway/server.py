@@ -4,7 +4,6 @@ import asyncio
 import errno
 import logging
 import os
-import signal
 import socket
 import ssl
 import sys
@@ -22,6 +21,7 @@ from expo_gateway.errors import CannotStart
 from expo_gateway.listener import bind, close_all, serving, url_of
 from expo_gateway.logs import warm_up
 from expo_gateway.settings import Server, Settings
+from expo_gateway.stop_signals import INTERRUPT, exit_code_of, stop_signals
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def run(settings: Settings, *, announce: Callable[[Ready], None]) -> int:
         with open_data_dir(settings.store.data) as directory, asyncio.Runner() as runner:
             runner.run(_run(settings, directory, announce))
     except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+        return exit_code_of(INTERRUPT)
     return 0
 
 
@@ -131,18 +131,12 @@ def _cannot_open(error: OSError, settings: Settings) -> CannotStart:
 @contextmanager
 def _stop_signals() -> Iterator[asyncio.Event]:
     """Set by the first SIGTERM or SIGINT; the second one ends the process on the spot."""
-    loop = asyncio.get_running_loop()
     stop = asyncio.Event()
 
     def on_signal(number: int) -> None:
         if stop.is_set():
-            os._exit(128 + number)
+            os._exit(exit_code_of(number))
         stop.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal, number)
-    try:
+    with stop_signals(on_signal):
         yield stop
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)

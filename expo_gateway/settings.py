@@ -94,8 +94,12 @@ class Emulator(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(description="What virtual devices are; mixed gives each push token one of both, always the same."),
     ] = "mixed"
     strict: Annotated[
-        bool, Meta(description="Refuse push tokens that were never registered, instead of enrolling virtual devices.")
-    ] = False
+        bool | None,
+        Meta(
+            description="Refuse push tokens that were never registered, instead of enrolling virtual devices. Unset: "
+            "only while a project sends to Apple and Google. false enrols them beside such projects too."
+        ),
+    ] = None
     project: Annotated[
         str,
         Meta(pattern=r"^@[^@/\s]+/[^@/\s]+$", description="Project of the virtual devices, as @owner/slug."),
@@ -314,7 +318,7 @@ def _metas(annotated: Any) -> tuple[Meta, ...]:
 def _wanted(annotated: Any) -> str:
     """In words, what msgspec checks. The forms are those that this file uses."""
     plain, meta = annotated.__origin__, _metas(annotated)[0]
-    if plain is bool:
+    if plain in (bool, bool | None):
         return "true or false"
     if plain in (int, float):
         kind = "a whole number" if plain is int else "a number"

@@ -28,8 +28,9 @@ def gateway(
     with process:
         try:
             line = cast(IO[str], process.stdout).readline()
-            assert line, cast(IO[str], process.stderr).read()
-            yield process, json.loads(line)
+            ready = json.loads(line) if line else {}
+            assert ready.get("event") == "ready", cast(IO[str], process.stderr).read()
+            yield process, ready
         finally:
             process.kill()
 

@@ -1,3 +1,4 @@
+import json
 import signal
 import socket
 import subprocess
@@ -53,6 +54,48 @@ def test_a_taken_port_is_one_line_that_says_what_to_do_and_exit_code_1(setting: 
 
 def test_an_unknown_option_is_exit_code_2() -> None:
     assert command("serve", "--prot", "1").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("receipts", "a", "--wait", "-1"), "expo-gateway: receipts: Invalid value for '--wait'"),
+        (("send", "--ttl", "soon"), "expo-gateway: send: Invalid value for '--ttl'"),
+        (("projects", "show"), "see `expo-gateway projects show --help`"),
+        (("sendd",), "see `expo-gateway --help`"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_code_2(arguments: tuple[str, ...], said: str) -> None:
+    ended = command(*arguments)
+
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert said in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("send", "--to", "a", "--url", "nowhere"),
+        ("send", "--ttl", "soon"),
+        ("projects", "list"),
+        ("serve", "--port", "70000"),
+    ],
+)
+def test_with_json_a_mistake_is_an_object_on_stdout_too(arguments: tuple[str, ...]) -> None:
+    ended = command(*arguments, "--json")
+
+    (line,) = ended.stdout.splitlines()
+    error = json.loads(line)
+    assert (error.pop("event"), error.pop("exit_code"), ended.returncode) == ("error", 2, 2)
+    assert ended.stderr == f"expo-gateway: {error.pop('message')}\n"
+    assert error == {}
+
+
+def test_a_group_without_a_command_shows_its_help() -> None:
+    ended = command("projects")
+
+    assert "Usage: " in ended.stdout + ended.stderr
 
 
 def test_options_win_over_the_file(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ ROOF = {
     *("settings", "logs", "data_dir", "connection", "listener"),
     *("certificates", "forward_proxy", "hosts_front", "proxy_door"),
     *("commands", "project_settings", "project_files", "project_providers", "live_projects"),
-    *("exposition", "emulated", "app", "server", "cli", "pytest_plugin", "__main__"),
+    *("exposition", "emulated", "app", "server", "stop_signals", "cli", "pytest_plugin", "__main__"),
 }
 # Beyond the floors: a door translates; it asks the gateway and knows nothing of what lies behind it.
 BARRED = {
@@ -44,7 +44,7 @@ LIBRARIES: dict[str, Callable[[str], bool]] = {
     "pyfcm": lambda module: unit_of(module) == "providers",
     "sqlite3": lambda module: any(part.startswith("sqlite") for part in module.split(".")),
     "hypercorn": lambda module: module.split(".", 1)[1] in ("connection", "listener", "emulators.fcm_listener"),
-    "signal": lambda module: module == f"{PACKAGE}.server",
+    "signal": lambda module: module == f"{PACKAGE}.stop_signals",
     "typer": lambda module: module == f"{PACKAGE}.cli" or module.startswith(f"{PACKAGE}.commands."),
 }
 

@@ -36,7 +36,14 @@ def test_with_nothing_given_the_defaults_are_those_of_a_safe_emulator() -> None:
     settings = load_settings(environ={"PATH": "/bin"}, overrides={})
 
     assert settings == Settings()
-    assert (settings.server.host, settings.server.port, settings.emulator.strict) == ("127.0.0.1", 8080, False)
+    assert (settings.server.host, settings.server.port, settings.emulator.strict) == ("127.0.0.1", 8080, None)
+
+
+@pytest.mark.parametrize(("given", "strict"), [("true", True), ("false", False), ("", None)])
+def test_strict_is_yes_no_or_not_said(given: str, strict: bool | None) -> None:
+    settings = load_settings(environ={"EXPO_GATEWAY_EMULATOR__STRICT": given}, overrides={})
+
+    assert settings.emulator.strict is strict
 
 
 def test_options_win_over_the_environment_over_the_file_over_defaults(write: Write) -> None:
@@ -107,6 +114,7 @@ def test_a_misspelt_key_of_the_file_is_an_error_that_names_it(write: Write, toml
         ("server.port", "70000", "a whole number from 0 to 65535"),
         ("server.port", "http", "a whole number from 0 to 65535"),
         ("server.tls", "perhaps", "true or false"),
+        ("emulator.strict", "perhaps", "true or false"),
         ("server.keep_alive_s", "0", "a number above 0, up to 3600"),
         ("server.keep_alive_s", "nan", "a number above 0, up to 3600"),
         ("emulator.platform", "symbian", "one of mixed, ios, android"),

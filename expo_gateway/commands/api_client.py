@@ -8,7 +8,6 @@ import asyncio
 import gzip
 import os
 import random
-import ssl
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -20,6 +19,7 @@ import orjson
 from expo_gateway import __version__
 from expo_gateway.commands.api_answers import Data, Failure, Refused, read_answer, try_again_in_s
 from expo_gateway.commands.connecting import Connecting
+from expo_gateway.commands.scheme import wrong_scheme
 
 # Expo's guidance for its service; expo-server-sdk-node has the same.
 MAX_IN_FLIGHT = 6
@@ -51,6 +51,8 @@ class ApiClient:
         self._url = url
         self._stopping = stopping
         self._reached = False
+        self._answered = False
+        """As Expo's API does, once at least."""
         self.asked_again = 0
         """Requests that were sent again although they may have been accepted."""
 
@@ -78,6 +80,7 @@ class ApiClient:
         while True:
             answer = await self._try(path, body, headers)
             if not isinstance(answer, Failure):
+                self._answered = True
                 return answer
             tries += 1
             lost = lost or answer.lost
@@ -96,9 +99,15 @@ class ApiClient:
                 while not response.content.at_eof() and len(text) < MAX_ANSWER_BYTES:
                     text += await response.content.read(MAX_ANSWER_BYTES - len(text))
                 retry_after = response.headers.get("retry-after")
-                return read_answer(response.status, text, retry_after=retry_after, now=time.time())
+                answer = read_answer(response.status, text, retry_after=retry_after, now=time.time())
+                return await self._checked(answer) if isinstance(answer, Failure) and answer.final else answer
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            return _failure(error, reached=self._reached)
+            return await self._checked(_failure(error, reached=self._reached), error)
+
+    async def _checked(self, failure: Failure, error: Exception | None = None) -> Failure:
+        """The same, or a better one when it is the scheme that is wrong."""
+        why = "" if self._answered else await wrong_scheme(self._url, error)
+        return Failure(why=why, final=True) if why else failure
 
     async def _stopped_within(self, pause_s: float) -> bool:
         try:
@@ -131,20 +140,19 @@ def _failure(error: Exception, *, reached: bool) -> Failure:
             "its certificate is not trusted; name its authority with --ca FILE (`expo-gateway serve` says where it is)"
         )
         return Failure(why=why, final=True)
+    if isinstance(error, aiohttp.ClientConnectorSSLError):
+        return Failure(why=f"TLS fails ({error.os_error})", final=not reached)
     if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
-        wrong_scheme = isinstance(error, aiohttp.ClientSSLError | ssl.SSLError)
-        return Failure(why=_no_connection(error, wrong_scheme=wrong_scheme), final=not reached)
+        return Failure(why=_no_connection(error), final=not reached)
     if isinstance(error, TimeoutError):
         return Failure(why=f"no answer within {ANSWER_S:g} seconds", lost=True)
-    hint = "" if reached else "; is --url right, http or https?"
+    hint = "" if reached else "; is --url right?"
     return Failure(
         why=f"the connection broke before the answer came ({error or type(error).__name__}){hint}", lost=True
     )
 
 
-def _no_connection(error: Exception, *, wrong_scheme: bool) -> str:
-    if wrong_scheme:
-        return "it doesn't speak TLS; try http:// in --url"
+def _no_connection(error: Exception) -> str:
     number = error.errno if isinstance(error, OSError) else None
     reason = os.strerror(number) if number and number > 0 else f"{error}" or "not in time"
     return (

@@ -24,7 +24,8 @@ def check(
 ) -> None:
     """Look at settings, data directory, credentials, clock, and the way to Apple and Google. Nothing is sent.
 
-    Each line is OK, WARN or FAIL, with what to do next.
+    Google is asked whether it takes the service accounts; Apple can't be asked. Each line is OK, WARN, FAIL or SKIP
+    (not looked at), with what to do next.
     """
     gateway = connecting(url=url, token_file=None, token="", ca=ca) if url is not None else None
     # The providers' libraries; --help and serve don't wait for them.

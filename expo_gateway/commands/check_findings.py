@@ -13,6 +13,8 @@ class Level(StrEnum):
     OK = "ok"
     WARN = "warn"
     FAIL = "fail"
+    SKIP = "skip"
+    """Not looked at, or nothing that can be looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +39,10 @@ def fail(check: str, text: str, then: str) -> Finding:
     return Finding(level=Level.FAIL, check=check, text=text, next=then)
 
 
+def skip(check: str, text: str, then: str) -> Finding:
+    return Finding(level=Level.SKIP, check=check, text=text, next=then)
+
+
 def print_findings(findings: Sequence[Finding], *, as_json: bool) -> None:
     (_print_json if as_json else _print_screen)(findings)
 
@@ -55,7 +61,7 @@ def _print_screen(findings: Sequence[Finding]) -> None:
     from rich.console import Console
     from rich.markup import escape
 
-    colors = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "red"}
+    colors = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "red", Level.SKIP: "dim"}
     console = Console(highlight=False, soft_wrap=True)
     for one in findings:
         level = f"[{colors[one.level]}]{one.level.upper():<4}[/]"

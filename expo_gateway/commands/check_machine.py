@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from expo_gateway.commands.check_findings import Finding, fail, ok, warn
+from expo_gateway.commands.check_findings import Finding, fail, ok, skip, warn
 from expo_gateway.data_dir import DATABASE
 from expo_gateway.errors import SettingsError, StoreUnavailable
 from expo_gateway.sqlite_file import SqliteFile
@@ -81,8 +81,8 @@ class Clocks:
         return cls(wall_at=time.time(), monotonic_s=time.monotonic())
 
 
-def check_clock(began: Clocks, ended: Clocks) -> Finding:
-    """Is the wall clock set, and did it run evenly between both moments? --url compares it with another's."""
+def check_clock(began: Clocks, ended: Clocks, *, is_compared: bool) -> Finding:
+    """Is the wall clock set, and did it run evenly between both moments? `is_compared`: with another's, elsewhere."""
     then = "set it by NTP (timedatectl set-ntp true): Apple and Google refuse tokens of another time"
     shown = datetime.fromtimestamp(ended.wall_at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     if ended.wall_at < EARLIEST_AT:
@@ -90,4 +90,9 @@ def check_clock(began: Clocks, ended: Clocks) -> Finding:
     jump_s = (ended.wall_at - began.wall_at) - (ended.monotonic_s - began.monotonic_s)
     if abs(jump_s) > MAX_JUMP_S:
         return warn("clock", f"it was moved by {jump_s:+.1f} s while we looked; it shows {shown}", then)
+    if not is_compared:
+        text = f"{shown}; not compared with anything: nobody who would know was asked, or answered"
+        return skip(
+            "clock", text, "compare it yourself, or with a gateway's by --url; Google's is asked without --offline"
+        )
     return ok("clock", f"{shown}; the local time zone is {time.strftime('%Z')}, which doesn't matter")

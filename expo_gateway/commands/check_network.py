@@ -1,4 +1,4 @@
-"""The way to Apple, Google and a running gateway: TCP and TLS to the first two, no request."""
+"""The way to Apple, Google and a running gateway: TCP and TLS to the first two, and what time Google has."""
 
 import asyncio
 import socket
@@ -15,6 +15,7 @@ import aiohttp
 from expo_gateway.commands.api_answers import http_date
 from expo_gateway.commands.check_findings import Finding, fail, ok, warn
 from expo_gateway.commands.connecting import Connecting
+from expo_gateway.commands.scheme import wrong_scheme
 from expo_gateway.protocol.device import ProjectKind
 from expo_gateway.protocol.project import ConfiguredProject
 from expo_gateway.settings import Providers
@@ -77,7 +78,7 @@ def _of_url(url: str, *, needed: bool) -> Target:
 async def check_reach(wanted: Sequence[Target], *, ca: Path | None) -> list[Finding]:
     """All at once, in the order given."""
     try:
-        contexts = {alpn: _context(alpn, ca) for alpn in {target.alpn for target in wanted}}
+        contexts = {alpn: context_of(alpn, ca) for alpn in {target.alpn for target in wanted}}
     except (OSError, ssl.SSLError):
         return [fail("network", f"providers.ca_file: got {ca}, which is no PEM file of certificates", "correct it")]
     async with asyncio.TaskGroup() as group:
@@ -85,7 +86,8 @@ async def check_reach(wanted: Sequence[Target], *, ca: Path | None) -> list[Find
     return [task.result() for task in tasks]
 
 
-def _context(alpn: str, ca: Path | None) -> ssl.SSLContext:
+def context_of(alpn: str, ca: Path | None) -> ssl.SSLContext:
+    """OSError, of which ssl.SSLError is one: the file with the authorities can't be used."""
     context = ssl.create_default_context()
     context.set_alpn_protocols([alpn])
     if ca is not None:
@@ -105,9 +107,13 @@ async def _reach(target: Target, context: ssl.SSLContext) -> Finding:
             )
     except (OSError, TimeoutError) as error:
         return _unreached(target, error)
+    tls = writer.get_extra_info("ssl_object")
     writer.transport.abort()
     with suppress(OSError):
         await writer.wait_closed()
+    if target.alpn == "h2" and tls is not None and tls.selected_alpn_protocol() != "h2":
+        then = "something in between takes the connection apart: let it through as it is"
+        return fail("network", f"{target.shown} answers TLS, but not for HTTP/2, which APNs needs", then)
     return ok("network", f"{target.shown} answers, in {(time.monotonic() - began) * 1000:.0f} ms")
 
 
@@ -141,8 +147,10 @@ async def check_gateway(gateway: Connecting) -> list[Finding]:
         ):
             found = [_ready(gateway, response.status, (await response.content.read(2000)).decode(errors="replace"))]
             at = http_date(response.headers.get("date", ""))
-            return [*found, _clocks(at, now=time.time())] if at is not None else found
+            return [*found, _clocks(at, "the gateway", now=time.time())] if at is not None else found
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        if scheme := await wrong_scheme(gateway.url, error):
+            return [fail("gateway", f"{gateway.url}: {scheme.partition('; ')[0]}", scheme.partition("; ")[2])]
         then = "is it running? Start it with `expo-gateway serve`; with --tls, name its authority with --ca FILE"
         return [fail("gateway", f"{gateway.url} can't be asked: {error or 'no answer in time'}", then)]
 
@@ -153,10 +161,27 @@ def _ready(gateway: Connecting, status: int, body: str) -> Finding:
     return fail("gateway", f"{gateway.url} answered {status}: {body}", "look into its log")
 
 
-def _clocks(other_at: float, *, now: float) -> Finding:
+async def check_clock_of_google(addresses: Providers) -> list[Finding]:
+    """Our clock against that of the machine that answers for FCM. Nothing when it does not answer."""
+    began_at, host = time.time(), urlsplit(addresses.fcm_endpoint).netloc
+    timeout = aiohttp.ClientTimeout(total=REACH_S)
+    try:
+        connector = aiohttp.TCPConnector(ssl=context_of("http/1.1", addresses.ca_file))
+        async with (
+            aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
+            session.get(f"{addresses.fcm_endpoint}/", allow_redirects=False) as response,
+        ):
+            at = http_date(response.headers.get("date", ""))
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        return []
+    # Neither the way there nor the way back is a difference of clocks.
+    return [_clocks(at, host, now=min(max(at, began_at), time.time()))] if at is not None else []
+
+
+def _clocks(other_at: float, whose: str, *, now: float) -> Finding:
     """The other's is cut to the second."""
     off_s = now - other_at
-    text = f"this machine's differs from the gateway's by {off_s:+.0f} s"
+    text = f"this machine's differs from that of {whose} by {off_s:+.0f} s"
     then = "set both by NTP: Apple and Google refuse tokens of another time"
     if abs(off_s) > CLOCK_FAIL_S:
         return fail("clock", text, then)

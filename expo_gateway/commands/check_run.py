@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from expo_gateway.certificates import load_own_certificate
+from expo_gateway.commands.check_access import check_access
 from expo_gateway.commands.check_findings import Finding, Level, fail, ok, print_findings
 from expo_gateway.commands.check_machine import Clocks, check_clock, check_data_dir, check_database
-from expo_gateway.commands.check_network import check_gateway, check_reach, targets
-from expo_gateway.commands.check_projects import check_projects, stored_projects
+from expo_gateway.commands.check_network import check_clock_of_google, check_gateway, check_reach, targets
+from expo_gateway.commands.check_projects import check_emulated, check_projects, stored_projects
 from expo_gateway.commands.connecting import Connecting
 from expo_gateway.errors import SettingsError
 from expo_gateway.project_files import configured_by
@@ -31,7 +32,8 @@ def run_check(
     findings, settings = _check_settings(config, data, environ)
     if settings is not None:
         findings += asyncio.run(_check_world(settings, gateway=gateway, offline=offline))
-    findings.append(check_clock(began, Clocks.now()))
+    is_compared = any(one.check == "clock" for one in findings)
+    findings.append(check_clock(began, Clocks.now(), is_compared=is_compared))
     print_findings(findings, as_json=as_json)
     return 1 if any(one.level is Level.FAIL for one in findings) else 0
 
@@ -67,8 +69,12 @@ async def _check_world(settings: Settings, *, gateway: Connecting | None, offlin
         configured = []
     by_id = {one.project.project_id: one for one in (*stored, *configured)}
     findings += check_projects(list(by_id.values()), addresses=settings.providers)
+    findings += check_emulated(list(by_id.values()), strict=settings.emulator.strict)
     if not offline:
-        findings += await check_reach(targets(list(by_id.values()), settings.providers), ca=settings.providers.ca_file)
+        addresses, projects = settings.providers, list(by_id.values())
+        findings += await check_reach(targets(projects, addresses), ca=addresses.ca_file)
+        findings += await check_access(projects, ca=addresses.ca_file)
+        findings += await check_clock_of_google(addresses)
     if gateway is not None:
         findings += await check_gateway(gateway)
     return findings

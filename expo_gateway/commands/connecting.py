@@ -1,5 +1,6 @@
 """Options of the commands that ask a gateway: where it is, whom it trusts, who asks, what is read."""
 
+import re
 import ssl
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -67,7 +68,8 @@ def _base_url(url: str) -> str:
         fine = False
     if not fine:
         raise SettingsError(f"--url: got {url!r}; wanted the gateway's address, as in {DEFAULT_URL}")
-    return url.partition("?")[0].rstrip("/")
+    # Up to the API's own path, which is what people have at hand: http://localhost:8080/--/api/v2/push/send
+    return re.split(r"[?#]|/--(?:/|$)", url, maxsplit=1)[0].rstrip("/")
 
 
 def _token(path: Path) -> str:

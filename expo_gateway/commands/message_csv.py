@@ -13,8 +13,9 @@ from typing import BinaryIO
 
 import orjson
 
-from expo_gateway.commands.message_rows import MAX_ROW_BYTES, BrokenRow, Row
+from expo_gateway.commands.message_rows import MAX_ROW_BYTES, SAVE_AS_UTF8, BrokenRow, Row, readable_recipients
 from expo_gateway.errors import SettingsError
+from expo_gateway.protocol.push_token import passes_sdk_check
 
 _NUMBERS = ("ttl", "expiration", "badge", "relevanceScore")
 _BOOLEANS = ("mutableContent", "contentAvailable", "_contentAvailable")
@@ -31,6 +32,8 @@ def csv_rows(file: BinaryIO) -> Iterator[Row | BrokenRow]:
     """SettingsError: the header row names a field that Expo's messages don't have, or no `to`."""
     lines = _lines(file)
     header = next(lines, "").removeprefix("\ufeff")
+    if wrong := not_utf8(header):
+        raise SettingsError(f"--file: line 1: {wrong} (Excel calls that CSV UTF-8)")
     delimiter = max(",;\t", key=header.count)
     columns = columns_of(next(csv.reader([header], delimiter=delimiter), []))
     # Strict: else a quote that is never closed takes the rest of the file for text.
@@ -72,22 +75,41 @@ def columns_of(header: Sequence[str]) -> list[str]:
     return columns
 
 
+def not_utf8(text: str) -> str:
+    """Which byte of the text, read with surrogateescape, was not UTF-8, and what to do; "" when all were."""
+    if text.isascii() or (found := re.search("[\udc80-\udcff]", text)) is None:
+        return ""
+    place = len(text[: found.start()].encode("utf-8", "surrogateescape")) + 1
+    return f"byte {place} is 0x{ord(found[0]) - 0xDC00:02X}, which is not UTF-8; {SAVE_AS_UTF8}"
+
+
 def _plain(name: str) -> str:
     return re.sub(r"[\s_-]", "", name).lower()
 
 
 def _row(cells: Sequence[str], columns: Sequence[str], number: int) -> Row | BrokenRow:
     if len(cells) > len(columns):
-        return BrokenRow(number=number, why=f"it has {len(cells)} cells; the header row has {len(columns)}.")
+        why = f"it has {len(cells)} cells; the header row has {len(columns)}."
+        return BrokenRow(number=number, why=why, to=_recipient(cells, columns, is_shifted=True))
     fields: dict[str, object] = {}
     for name, cell in zip(columns, cells, strict=False):
         if not cell.strip():
             continue
+        why = not_utf8(cell)
         try:
             fields[name] = _READ.get(name, str)(cell)
         except ValueError:
-            return BrokenRow(number=number, why=f'"{name}": wanted {_wanted(name)}.')
+            why = why or f"wanted {_wanted(name)}"
+        if why:
+            return BrokenRow(number=number, why=f'"{name}": {why}.', to=_recipient(cells, columns))
     return Row(number=number, fields=fields)
+
+
+def _recipient(cells: Sequence[str], columns: Sequence[str], *, is_shifted: bool = False) -> str | None:
+    """Who is named under `to`. With a cell too many that column may hold another's text: then only a push token."""
+    place = columns.index("to")
+    found = readable_recipients(cells[place].strip()) if place < len(cells) else []
+    return found[0] if found and (not is_shifted or passes_sdk_check(found[0])) else None
 
 
 def _number(cell: str) -> int | float:

@@ -13,7 +13,7 @@ from typing import BinaryIO, NoReturn
 
 import orjson
 
-from expo_gateway.commands.message_rows import MAX_ROW_BYTES, BrokenRow, Row
+from expo_gateway.commands.message_rows import MAX_ROW_BYTES, SAVE_AS_UTF8, BrokenRow, Row
 
 READ_BYTES = 64 * 1024
 _BOM = codecs.BOM_UTF8
@@ -38,6 +38,11 @@ def _line(text: bytes, number: int) -> Row | BrokenRow:
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
+        try:
+            text.decode()
+        except UnicodeDecodeError as wrong:
+            why = f"byte {wrong.start + 1} is 0x{text[wrong.start]:02X}, which is not UTF-8; {SAVE_AS_UTF8}."
+            return BrokenRow(number=number, why=why)
         # The error also has the text; its message has the position only.
         return BrokenRow(number=number, why=f"it is not JSON: {error.msg} at column {error.colno}.")
     return _row(value, number)

@@ -14,6 +14,7 @@ from expo_gateway.protocol.message import MAX_RECIPIENTS, decode_send_request
 
 # Our choice: a payload is refused above 4 KiB; this bounds what a file without line ends takes of memory.
 MAX_ROW_BYTES = 1024 * 1024
+SAVE_AS_UTF8 = "save the file as UTF-8"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +28,11 @@ class Row:
 class BrokenRow:
     number: int
     why: str
+    to: str | None = field(default=None, repr=False)
+    """The recipient; None when it can't be read. A row of several comes as several of these."""
     last: bool = False
     """What follows can't be told from it, so nothing more is read."""
+    ends_row: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +43,8 @@ class Recipient:
     to: str = field(repr=False)
     content: bytes = field(repr=False)
     """The message without its `to`, as JSON."""
+    ends_row: bool = True
+    """It is the last one of its row."""
 
     @property
     def message(self) -> bytes:
@@ -61,9 +67,19 @@ class Chunk:
     def recipients(self) -> list[Recipient]:
         return [item for item in self.items if isinstance(item, Recipient)]
 
+    @property
+    def through_row(self) -> int:
+        """The last row that ends in here."""
+        last = self.items[-1]
+        number = last.row if isinstance(last, Recipient) else last.number
+        return number if last.ends_row else number - 1
+
 
 def items_of(rows: Iterable[Row | BrokenRow], *, defaults: Mapping[str, object]) -> Iterator[Item]:
-    """Every recipient in order; a row that can't be sent comes as one BrokenRow. `defaults` are for absent fields."""
+    """Every recipient in order; of a row that can't be sent each comes as a BrokenRow.
+
+    `defaults` are for absent fields.
+    """
     for row in rows:
         if isinstance(row, BrokenRow):
             yield row
@@ -85,12 +101,23 @@ def recipients_of(row: Row, *, defaults: Mapping[str, object]) -> Iterator[Item]
         except RequestRefused as refused:
             why = refused.message.replace('"0.', '"')
         except TypeError as error:
-            why = f"it can't be written as JSON: {error}"
-    if why or not isinstance(tokens, list):
+            # Surrogates, which stand for bytes that were not UTF-8, or a number of more than 64 bits.
+            why = f"it is not UTF-8; {SAVE_AS_UTF8}." if "UTF-8" in str(error) else f"it is no JSON of Expo's: {error}."
+    readable = readable_recipients(tokens)
+    if why and not readable:
         yield BrokenRow(number=row.number, why=why)
-        return
-    for token in tokens:
-        yield Recipient(row=row.number, to=token, content=content)
+    for place, token in enumerate(readable, 1):
+        ends_row = place == len(readable)
+        if why:
+            yield BrokenRow(number=row.number, why=why, to=token, ends_row=ends_row)
+        else:
+            yield Recipient(row=row.number, to=token, content=content, ends_row=ends_row)
+
+
+def readable_recipients(to: object) -> list[str]:
+    """Those that a row's `to` names, as far as it is text."""
+    tokens = to if isinstance(to, list) else [to]
+    return [token for token in tokens if isinstance(token, str) and token.strip() and _is_text(token)]
 
 
 def _why_unknown(tokens: object) -> str:
@@ -102,7 +129,7 @@ def _why_unknown(tokens: object) -> str:
     if not tokens or not all(token.strip() for token in tokens):
         return '"to": it is empty.'
     if not all(_is_text(token) for token in tokens):
-        return '"to": it is not UTF-8.'
+        return f'"to": it is not UTF-8; {SAVE_AS_UTF8}.'
     return ""
 
 

@@ -43,8 +43,10 @@ class Source:
     size_bytes: int | None
     """None for what has no end that is known, as stdin."""
 
-    def chunks(self, *, defaults: Mapping[str, object]) -> Iterator[Chunk]:
-        items = items_of(ROWS[self.format](self.file), defaults=defaults)
+    def chunks(self, *, defaults: Mapping[str, object], after_row: int) -> Iterator[Chunk]:
+        """Without the rows up to and with that one."""
+        rows = (row for row in ROWS[self.format](self.file) if row.number > after_row)
+        items = items_of(rows, defaults=defaults)
         return chunks_of(items, read_bytes=self._positions())
 
     def _positions(self) -> Iterator[int]:

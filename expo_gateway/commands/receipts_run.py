@@ -110,7 +110,10 @@ def run_receipts(wanted: Wanted) -> int:
     except KeyboardInterrupt:
         report.interrupted = True
     sys.stdout.buffer.flush()
-    (_print_json if wanted.as_json else _print_screen)(report)
+    if wanted.as_json:
+        _print_json(report)
+    elif report.counts or not report.failure:
+        _print_screen(report)
     if report.failure or report.interrupted:
         print(f"expo-gateway: stopped: {report.failure or 'interrupted'}", file=sys.stderr)
     return report.exit_code

@@ -1,7 +1,7 @@
 """`expo-gateway send`: one message by options, or those of a file. What it needs is imported when it runs.
 
-Exit codes: 0 every ticket is ok; 1 some are errors, or some rows are broken; 2 wrong usage, nothing was sent; 3 it
-could not finish; 130 interrupted.
+Exit codes: 0 every ticket is ok, or there are no rows; 1 some are errors, or some rows are broken; 2 wrong usage,
+nothing was sent; 3 it could not finish; 130 interrupted, 143 terminated.
 """
 
 import os
@@ -52,6 +52,15 @@ def send(
     file_format: Annotated[
         Format | None, typer.Option("--format", help="The file's format.  [default: by its name; jsonl for stdin]")
     ] = None,
+    after_row: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Pass over the file's rows up to and with this one.  [default: none]",
+            show_default=False,
+        ),
+    ] = 0,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -70,8 +79,9 @@ def send(
     """Send one message, or those of a file of any size.
 
     A CSV file's header row names Expo's fields: to,title,body,data,… with JSON under data. A broken row is reported
-    and passed over. A request whose answer got lost is sent again, so its recipients may get the message twice; the
-    summary says how many requests that were.
+    and passed over. Ctrl-C and SIGTERM wait some seconds for what is under way, and say how to go on. A request whose
+    answer got lost is sent again, so its recipients may get the message twice; the summary says how many requests
+    that were.
     """
     fields = {
         "title": title,
@@ -106,6 +116,7 @@ def send(
             fields={name: value for name, value in fields.items() if value is not None},
             file=file,
             format=file_format,
+            after_row=after_row,
             out=out,
             strict_input=strict_input,
             as_json=as_json,

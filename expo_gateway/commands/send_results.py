@@ -9,11 +9,13 @@ import orjson
 
 from expo_gateway.commands.api_answers import Refused
 from expo_gateway.commands.message_rows import BrokenRow, Recipient
-from expo_gateway.protocol.push_token import redacted
+from expo_gateway.protocol.push_token import passes_sdk_check, redacted
 
 # `details.error` of lines that no ticket stands behind.
 BROKEN_ROW = "BrokenRow"
 NO_ANSWER = "NoAnswer"
+# Our choice: what somebody types by mistake is shorter; the device tokens of Apple and Google are longer.
+MAX_MISTAKE_CHARS = 40
 # Our choice: what fits a screen.
 MAX_SHOWN = 20
 
@@ -41,9 +43,15 @@ class Line:
 
     def shown(self) -> str:
         """For a screen: without the whole token."""
-        to = redacted(self.to) if self.to else ""
-        said = (self.message or "").replace(self.to, to) if self.to else self.message or ""
+        to, said = _shown(self.to or ""), self.message or ""
+        if self.to and to != self.to:
+            said = said.replace(self.to, to)
         return f"{self.id}  {to}" if self.status == "ok" else f"row {self.row}: {self.error}: {said}"
+
+
+def _shown(to: str) -> str:
+    """A push token redacted; a short text that is none as it was given, for it is a mistake to be found."""
+    return to if len(to) <= MAX_MISTAKE_CHARS and "[" not in to and not passes_sdk_check(to) else redacted(to)
 
 
 def ticket_line(recipient: Recipient, ticket: Mapping[str, object]) -> Line:
@@ -68,7 +76,7 @@ def lost_line(recipient: Recipient) -> Line:
 
 
 def broken_line(row: BrokenRow) -> Line:
-    return _error(row.number, None, BROKEN_ROW, row.why)
+    return _error(row.number, row.to, BROKEN_ROW, row.why)
 
 
 def _error(row: int, to: str | None, error: str, message: str) -> Line:
@@ -109,6 +117,11 @@ class Results:
         self._file = file
         self._slots: deque[Slot] = deque()
         self.tally = Tally()
+        self.through_row = 0
+        """Every recipient up to and with this row has its line."""
+        self.sent_beyond = False
+        """After it, some have theirs too."""
+        self._has_gap = False
         self.failure = ""
         """Why the file can't be written any more."""
 
@@ -117,21 +130,28 @@ class Results:
         self._slots.append(slot)
         return slot
 
-    def settle(self, slot: "Slot", lines: Sequence[Line]) -> int:
-        """These are the slot's lines. Returns how many slots got written by that."""
-        slot.lines = lines
+    def settle(self, slot: "Slot", lines: Sequence[Line], *, through_row: int | None) -> int:
+        """These are the slot's lines, and with them every recipient of its request up to this row has one; None when
+        some have none. Returns how many slots got written by that."""
+        slot.lines, slot.through_row = lines, through_row
         written = 0
         while self._slots and self._slots[0].lines is not None:
-            self._write(self._slots.popleft().lines or ())
+            self._write(self._slots.popleft())
             written += 1
         return written
 
     def close(self) -> None:
         """Write what is known, past those that are not."""
         while self._slots:
-            self._write(self._slots.popleft().lines or ())
+            self._write(self._slots.popleft())
 
-    def _write(self, lines: Sequence[Line]) -> None:
+    def _write(self, slot: "Slot") -> None:
+        lines = slot.lines or ()
+        if slot.through_row is None:
+            self._has_gap = True
+        elif not self._has_gap:
+            self.through_row = slot.through_row
+        self.sent_beyond = self.sent_beyond or (self._has_gap and bool(lines))
         for line in lines:
             self.tally.add(line)
         if self._file is None or self.failure or not lines:
@@ -146,7 +166,8 @@ class Results:
 class Slot:
     """The place of one request's lines among the others'."""
 
-    __slots__ = ("lines",)
+    __slots__ = ("lines", "through_row")
 
     def __init__(self) -> None:
         self.lines: Sequence[Line] | None = None
+        self.through_row: int | None = None

@@ -15,13 +15,20 @@ from expo_gateway.commands.connecting import Connecting, Format
 from expo_gateway.commands.message_rows import BrokenRow, Chunk, Row, chunks_of, items_of
 from expo_gateway.commands.reading import STDIN, open_source, read_ahead
 from expo_gateway.commands.send_results import MAX_SHOWN, Results
-from expo_gateway.commands.send_screen import OnProgress, Outcome, print_outcome, print_outcome_json, progress_bar
-from expo_gateway.commands.sending import Sending, run_until_interrupted
+from expo_gateway.commands.send_screen import (
+    OnProgress,
+    Outcome,
+    print_outcome,
+    print_outcome_json,
+    print_stop,
+    progress_bar,
+)
+from expo_gateway.commands.sending import Sending, run_until_signal
 from expo_gateway.errors import SettingsError
+from expo_gateway.stop_signals import INTERRUPT, exit_code_of
 
 EXIT_ERRORS = 1
 EXIT_UNFINISHED = 3
-EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 STDOUT = Path("-")
 
 
@@ -35,6 +42,8 @@ class Wanted:
     """Of the one message, or of what the rows leave out."""
     file: Path | None
     format: Format | None
+    after_row: int
+    """Rows up to and with this one are passed over."""
     out: Path | None
     strict_input: bool
     as_json: bool
@@ -53,22 +62,25 @@ def run_send(wanted: Wanted) -> int:
         results = Results(file)
         try:
             ended = asyncio.run(_send(wanted.gateway, read_ahead(chunks), results, bar))
-        except KeyboardInterrupt:  # the second one
-            ended = Ended(interrupted=True)
+        except KeyboardInterrupt:  # before the loop saw signals, or after
+            ended = Ended(signal=INTERRUPT)
     outcome = Outcome(
         tally=results.tally,
         seconds=time.monotonic() - started_at,
         sent_again=ended.sent_again,
         failure=ended.failure,
-        interrupted=ended.interrupted,
+        signal=ended.signal,
+        through_row=results.through_row,
+        sent_beyond=results.sent_beyond,
+        broke_off=ended.broke_off,
     )
     _print(outcome, wanted)
     return exit_code(outcome)
 
 
 def exit_code(outcome: Outcome) -> int:
-    if outcome.interrupted:
-        return EXIT_INTERRUPTED
+    if outcome.signal is not None:
+        return exit_code_of(outcome.signal)
     if outcome.failure:
         return EXIT_UNFINISHED
     return EXIT_ERRORS if outcome.tally.errors else 0
@@ -77,22 +89,18 @@ def exit_code(outcome: Outcome) -> int:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     failure: str = ""
-    interrupted: bool = False
+    broke_off: bool = False
+    signal: int | None = None
     sent_again: int = 0
 
 
 async def _send(gateway: Connecting, chunks: AsyncIterator[Chunk], results: Results, bar: OnProgress) -> Ended:
     stopping = asyncio.Event()
-    interrupted = False
     async with open_client(gateway, stopping=stopping) as api:
         on_progress = partial(bar, tally=results.tally)
         sending = Sending(api=api, results=results, stopping=stopping, on_progress=on_progress)
-        try:
-            await run_until_interrupted(sending, chunks)
-        except asyncio.CancelledError:
-            # Ctrl-C, by asyncio.Runner. Nobody else cancels us.
-            interrupted = True
-    return Ended(failure=sending.failure, interrupted=interrupted, sent_again=api.asked_again)
+        number = await run_until_signal(sending, chunks)
+    return Ended(failure=sending.failure, broke_off=sending.broke_off, signal=number, sent_again=api.asked_again)
 
 
 @contextmanager
@@ -102,7 +110,7 @@ def _chunks(wanted: Wanted) -> Iterator[tuple[Iterator[Chunk], int | None]]:
         yield _of_options(wanted), None
         return
     with open_source(wanted.file, wanted.format) as source:
-        yield source.chunks(defaults=wanted.fields), source.size_bytes
+        yield source.chunks(defaults=wanted.fields, after_row=wanted.after_row), source.size_bytes
 
 
 def _of_options(wanted: Wanted) -> Iterator[Chunk]:
@@ -123,8 +131,9 @@ def _check_rows(wanted: Wanted) -> None:
         )
     broken: list[str] = []
     with open_source(wanted.file, wanted.format) as source:
-        for chunk in source.chunks(defaults=wanted.fields):
-            broken += [f"  row {item.number}: {item.why}" for item in chunk.items if isinstance(item, BrokenRow)]
+        for chunk in source.chunks(defaults=wanted.fields, after_row=wanted.after_row):
+            found = [item for item in chunk.items if isinstance(item, BrokenRow) and item.ends_row]
+            broken += [f"  row {row.number}: {row.why}" for row in found]
             if len(broken) >= MAX_SHOWN:
                 break
     if broken:
@@ -159,6 +168,8 @@ def _print(outcome: Outcome, wanted: Wanted) -> None:
         print_outcome_json(outcome)
     elif wanted.out != STDOUT and outcome.tally.total:
         print_outcome(outcome, out=kept)
-    if outcome.failure or outcome.interrupted:
-        unsent = f"; recipients without a line in {kept} were not sent" if kept else ""
-        print(f"expo-gateway: stopped: {outcome.failure or 'interrupted'}{unsent}", file=sys.stderr)
+    if outcome.stopped:
+        print_stop(outcome, has_rows=wanted.file is not None)
+    elif not outcome.tally.total:
+        after = f" after row {wanted.after_row}" if wanted.after_row else ""
+        print(f"expo-gateway: {wanted.file} has no rows{after}; nothing was sent", file=sys.stderr)

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from expo_gateway.commands.message_rows import Chunk
 from expo_gateway.commands.send_results import MAX_SHOWN, Tally
+from expo_gateway.stop_signals import name_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +25,19 @@ class Outcome:
     """Requests that were sent again after an answer got lost."""
     failure: str = field(default="")
     """Why it did not get to the end."""
-    interrupted: bool = False
+    signal: int | None = None
+    """What interrupted it."""
+    through_row: int = 0
+    """Every recipient of the file up to and with this row has its line."""
+    sent_beyond: bool = False
+    """After it, some have theirs too."""
+    broke_off: bool = False
+    """What follows in the file can't be read."""
+
+    @property
+    def stopped(self) -> str:
+        """Why it did not get to the end; "" when it did."""
+        return self.failure or (f"interrupted ({name_of(self.signal)})" if self.signal is not None else "")
 
 
 class OnProgress(Protocol):
@@ -66,7 +79,9 @@ def print_outcome_json(outcome: Outcome) -> None:
         "errors": dict(outcome.tally.errors),
         "sent_again": outcome.sent_again,
         "seconds": round(outcome.seconds, 3),
-        "finished": not outcome.failure and not outcome.interrupted,
+        "finished": not outcome.stopped,
+        "stopped": outcome.stopped or None,
+        "through_row": outcome.through_row,
     }
     print(orjson.dumps(line).decode(), flush=True)
 
@@ -93,6 +108,17 @@ def print_outcome(outcome: Outcome, *, out: Path | None) -> None:
         )
     if tally.ok:
         console.print(f"  [dim]next:[/dim] {escape(_next(tally, out))}")
+
+
+def print_stop(outcome: Outcome, *, has_rows: bool) -> None:
+    """On stderr: why it did not get to the end, and where to go on."""
+    text = f"expo-gateway: stopped: {outcome.stopped}"
+    if has_rows and not outcome.tally.total:
+        text += "; nothing was sent"
+    elif has_rows and not outcome.broke_off:
+        text += f"; go on with --after-row {outcome.through_row}: every recipient up to there has its line"
+        text += ", and after it only those that have one were sent" if outcome.sent_beyond else ""
+    print(text, file=sys.stderr)
 
 
 def _next(tally: Tally, out: Path | None) -> str:

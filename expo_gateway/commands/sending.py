@@ -8,10 +8,11 @@ from expo_gateway.commands.api_client import MAX_IN_FLIGHT, ApiClient, GaveUp
 from expo_gateway.commands.message_rows import BrokenRow, Chunk, Recipient
 from expo_gateway.commands.send_results import Line, Results, broken_line, lost_line, refused_line, ticket_line
 from expo_gateway.errors import SettingsError
+from expo_gateway.stop_signals import stop_signals
 
 # Our choice: answers that wait for one that is late, with their requests; some 5 MB at most.
 WINDOW = 32
-# Our choice: after Ctrl-C, what is under way gets so long to be answered. A second Ctrl-C ends at once.
+# Our choice: after a signal, what is under way gets so long to be answered. A second one ends at once.
 GRACE_S = 5.0
 
 Places = Mapping[int, Recipient]
@@ -33,6 +34,8 @@ class Sending:
         self._feeding: asyncio.Task[None] | None = None
         self._wrong_input: SettingsError | None = None
         self.failure = ""
+        self.broke_off = False
+        """What follows in the file can't be read."""
 
     async def run(self, chunks: AsyncIterator[Chunk]) -> None:
         """Until the last chunk is settled, or until `stop` and what was under way then.
@@ -80,7 +83,10 @@ class Sending:
             lines |= {place: lost_line(one) for place, one in recipients.items() if place not in lines}
             raise
         finally:
-            self._settled(self._results.settle(slot, [lines[place] for place in sorted(lines)]))
+            through_row = chunk.through_row if len(lines) == len(chunk.items) else None
+            self._settled(
+                self._results.settle(slot, [lines[place] for place in sorted(lines)], through_row=through_row)
+            )
         self._on_progress(chunk)
 
     def _settled(self, slots: int) -> None:
@@ -93,6 +99,7 @@ class Sending:
     def _broken(self, row: BrokenRow) -> Line:
         if row.last:
             self.failure = self.failure or f"row {row.number} ends the reading: {row.why}"
+            self.broke_off = True
         return broken_line(row)
 
     async def _ask(self, recipients: Places, lines: dict[int, Line]) -> None:
@@ -117,18 +124,29 @@ class Sending:
         self.stop()
 
 
-async def run_until_interrupted(sending: Sending, chunks: AsyncIterator[Chunk]) -> None:
-    """Cancelled, it lets what is under way be answered before it ends, for GRACE_S."""
+async def run_until_signal(sending: Sending, chunks: AsyncIterator[Chunk]) -> int | None:
+    """The number of the signal that stopped it, None without one.
+
+    After a signal, what is under way is let to be answered, for GRACE_S. After a second one it is not.
+    """
     running = asyncio.create_task(sending.run(chunks), name="run")
-    try:
-        await asyncio.shield(running)
-    except asyncio.CancelledError:
-        sending.stop()
-        await asyncio.wait({running}, timeout=GRACE_S)
-        raise
-    finally:
-        running.cancel()
-        await asyncio.wait({running})
+    signals: list[int] = []
+
+    def on_signal(number: int) -> None:
+        signals.append(number)
+        if len(signals) > 1:
+            running.cancel()
+        else:
+            sending.stop()
+            running.get_loop().call_later(GRACE_S, running.cancel)
+
+    with stop_signals(on_signal):
+        try:
+            await running
+        except asyncio.CancelledError:
+            if not signals:
+                raise
+    return signals[0] if signals else None
 
 
 def parts_of(recipients: Places, refused: Refused) -> list[Places]:

@@ -4,6 +4,7 @@ They work beside a running gateway, which sees their changes within a second, an
 """
 
 import asyncio
+import re
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
@@ -18,6 +19,8 @@ from expo_gateway.protocol.project import ConfiguredProject
 from expo_gateway.registry.base import Registry
 
 T = TypeVar("T")
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 DataDir = Annotated[
     Path | None,
@@ -69,6 +72,12 @@ def print_json(answer: object) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """On a terminal a table. Elsewhere a line for each row with tabs between the cells and no header, as gh does it:
+    whole cells for cut and awk, however narrow the terminal of whoever started it."""
+    if not sys.stdout.isatty():
+        for row in rows:
+            print("\t".join(_CONTROL.sub(" ", cell) for cell in row))
+        return
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -76,7 +85,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     table = Table(*columns, box=None, pad_edge=False)
     for row in rows:
         table.add_row(*(Text(cell, overflow="fold") for cell in row))
-    Console(soft_wrap=not sys.stdout.isatty(), highlight=False).print(table)
+    Console(highlight=False).print(table)
 
 
 def note(text: str) -> None:
@@ -85,4 +94,5 @@ def note(text: str) -> None:
 
 
 def shown_at(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    """ISO 8601 in UTC, to the second; on the screen and in JSON."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -16,8 +16,8 @@ from expo_gateway.cli import main
 from expo_gateway.commands.check_findings import Level
 from expo_gateway.commands.check_machine import Clocks, check_clock
 from expo_gateway.commands.check_network import Target, check_reach, targets
-from expo_gateway.commands.check_projects import check_projects
-from expo_gateway.protocol.device import Project, ProjectKind
+from expo_gateway.commands.check_projects import check_emulated, check_projects
+from expo_gateway.protocol.device import Project, ProjectKind, made_for
 from expo_gateway.protocol.project import ApnsCredential, ApnsKeyFile, ConfiguredProject, FcmCredential
 from expo_gateway.settings import Providers
 
@@ -52,7 +52,7 @@ def test_the_defaults_are_fine(capfd: pytest.CaptureFixture[str]) -> None:
     code, findings = check(capfd)
 
     assert code == 0
-    assert {one["level"] for one in findings} == {"ok", "warn"}
+    assert {one["level"] for one in findings} == {"ok", "warn", "skip"}
     assert all(one["next"] for one in findings if one["level"] != "ok")
 
 
@@ -172,6 +172,35 @@ def test_a_project_without_credentials_is_warned_of() -> None:
     assert [one.level for one in found] == [Level.WARN, Level.WARN]
 
 
+def test_virtual_devices_beside_real_projects_are_warned_of_only_when_asked_for() -> None:
+    found = {
+        strict: [one.level for one in check_emulated([configured()], strict=strict)] for strict in (None, True, False)
+    }
+
+    assert found == {None: [], True: [], False: [Level.WARN]}
+    assert list(check_emulated([], strict=False)) == []
+
+
+def test_projects_that_phones_made_are_warned_of_beside_real_ones() -> None:
+    made = ConfiguredProject(project=made_for("d3a7c0de-0000-4000-8000-000000000001"))
+
+    (found,) = check_emulated([configured(), made], strict=None)
+
+    assert found.level is Level.WARN
+    assert made.project.full_name in found.text
+    assert "--id" in found.next
+    assert list(check_emulated([made], strict=None)) == []
+
+
+def test_a_wrong_mix_is_seen_by_the_command(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "gateway.toml"
+    config.write_text("[emulator]\nstrict = false\n[[projects]]\nfull_name = '@o/s'\n")
+
+    _, findings = check(capfd, "--config", config)
+
+    assert [level for level, text in of(findings, "projects") if "emulator.strict" in text] == ["warn"]
+
+
 # -- network ----------------------------------------------------------------------------------------------------------
 
 
@@ -230,9 +259,19 @@ def test_a_gateway_that_does_not_run_fails(capfd: pytest.CaptureFixture[str]) ->
     ("wall_at", "level"), [(NOW + 2.0, Level.OK), (NOW + 9.0, Level.WARN), (NOW - 9.0, Level.WARN), (0.0, Level.FAIL)]
 )
 def test_a_clock_that_jumps_or_was_never_set_is_found(wall_at: float, level: Level) -> None:
-    found = check_clock(Clocks(wall_at=NOW, monotonic_s=5.0), Clocks(wall_at=wall_at, monotonic_s=7.0))
+    found = check_clock(
+        Clocks(wall_at=NOW, monotonic_s=5.0), Clocks(wall_at=wall_at, monotonic_s=7.0), is_compared=True
+    )
 
     assert found.level is level
+
+
+def test_a_clock_that_nobody_was_asked_about_is_not_said_to_be_right(capfd: pytest.CaptureFixture[str]) -> None:
+    _, findings = check(capfd)
+
+    ((level, text),) = of(findings, "clock")
+    assert level == "skip"
+    assert "not compared with anything" in text
 
 
 def test_lines_are_for_people_without_json(capfd: pytest.CaptureFixture[str]) -> None:

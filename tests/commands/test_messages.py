@@ -166,20 +166,57 @@ def test_a_message_may_have_nothing_but_a_recipient() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "why"),
+    ("fields", "to", "why"),
     [
-        ({}, '"to": Required.'),
-        ({"to": []}, '"to": it is empty.'),
-        ({"to": " "}, '"to": it is empty.'),
-        ({"to": ["a", 1]}, '"to": wanted a push token, or a list of them.'),
-        ({"to": "\udcff"}, '"to": it is not UTF-8.'),
-        ({"to": "a", "title": 1}, '"title": Expected string, received number.'),
-        ({"to": "a", "data": [1]}, '"data": Expected object, received array.'),
-        ({"to": "a", "title": "\udcff"}, "it can't be written as JSON: str is not valid UTF-8: surrogates not allowed"),
+        ({}, None, '"to": Required.'),
+        ({"to": []}, None, '"to": it is empty.'),
+        ({"to": " "}, None, '"to": it is empty.'),
+        ({"to": ["a", 1]}, "a", '"to": wanted a push token, or a list of them.'),
+        ({"to": "\udcff"}, None, '"to": it is not UTF-8; save the file as UTF-8.'),
+        ({"to": "a", "title": 1}, "a", '"title": Expected string, received number.'),
+        ({"to": "a", "data": [1]}, "a", '"data": Expected object, received array.'),
+        ({"to": "a", "title": "\udcff"}, "a", "it is not UTF-8; save the file as UTF-8."),
+        ({"to": "a", "badge": 1 << 64}, "a", "it is no JSON of Expo's: Integer exceeds 64-bit range."),
     ],
 )
-def test_a_row_that_the_server_would_refuse_is_broken(fields: dict[str, object], why: str) -> None:
-    assert list(items_of([Row(number=3, fields=fields)], defaults={})) == [BrokenRow(number=3, why=why)]
+def test_a_row_that_the_server_would_refuse_is_broken(fields: dict[str, object], to: str | None, why: str) -> None:
+    assert list(items_of([Row(number=3, fields=fields)], defaults={})) == [BrokenRow(number=3, why=why, to=to)]
+
+
+def test_a_broken_row_has_one_for_each_of_its_recipients() -> None:
+    items = list(items_of([Row(number=3, fields={"to": ["a", "b"], "title": 1})], defaults={}))
+
+    assert [(item.to, item.ends_row) for item in items] == [("a", False), ("b", True)]
+
+
+@pytest.mark.parametrize(
+    ("row", "to", "said"),
+    [
+        (b"t1,Hi,x", "t1", '"badge": wanted a number.'),
+        (b"t1,Caf\xe9,1", "t1", '"title": byte 4 is 0xE9, which is not UTF-8; save the file as UTF-8.'),
+        ("t1,Né".encode() + b"\xe9,1", "t1", '"title": byte 4 is 0xE9'),
+        (b"\xe9,Hi,1", None, '"to": byte 1 is 0xE9'),
+        (b"t1,Hi, you,1", None, "it has 4 cells"),
+        (b"ExponentPushToken[a],Hi, you,1", "ExponentPushToken[a]", "it has 4 cells"),
+    ],
+)
+def test_a_broken_row_of_csv_says_where_and_for_whom(row: bytes, to: str | None, said: str) -> None:
+    (broken,) = csv_rows(io.BytesIO(b"to,title,badge\n" + row + b"\n"))
+
+    assert isinstance(broken, BrokenRow)
+    assert (broken.number, broken.to) == (2, to)
+    assert said in broken.why
+
+
+def test_a_header_row_that_is_not_utf_8_says_which_byte() -> None:
+    with pytest.raises(SettingsError, match="line 1: byte 5 is 0xEF, which is not UTF-8; save the file as UTF-8"):
+        list(csv_rows(io.BytesIO(b"to,T\xeftle\na,b\n")))
+
+
+def test_a_line_of_jsonl_that_is_not_utf_8_says_which_byte() -> None:
+    ((number, why),) = rows(jsonl_rows, b'{"to":"\xe9"}\n')
+
+    assert (number, why) == (1, "byte 8 is 0xE9, which is not UTF-8; save the file as UTF-8.")
 
 
 def test_chunks_have_a_hundred_recipients_at_most() -> None:
@@ -188,6 +225,7 @@ def test_chunks_have_a_hundred_recipients_at_most() -> None:
     chunks = list(chunks_of(items, read_bytes=iter(range(9))))
 
     assert [len(chunk.recipients) for chunk in chunks] == [100, 100, 50]
+    assert [chunk.through_row for chunk in chunks] == [0, 0, 1]
 
 
 def test_a_quote_that_is_never_closed_is_not_taken_for_text() -> None:

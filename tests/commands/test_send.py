@@ -94,7 +94,7 @@ def test_a_broken_row_is_reported_with_its_number_and_stops_nothing(tmp_path: Pa
     assert [(line["row"], line["to"], line["status"]) for line in lines] == [
         (1, "a", "ok"),
         (2, None, "error"),
-        (3, None, "error"),
+        (3, "c", "error"),
         (4, "d", "ok"),
     ]
     assert lines[2]["message"].startswith('"priority": Invalid enum value.')
@@ -246,7 +246,67 @@ def test_json_is_lines_and_a_summary(capfd: pytest.CaptureFixture[str]) -> None:
         "errors": {},
         "sent_again": 0,
         "finished": True,
+        "stopped": None,
+        "through_row": 1,
     }
+
+
+def test_what_was_typed_by_mistake_is_on_the_screen(capfd: pytest.CaptureFixture[str]) -> None:
+    message = '"nonsense" is not a valid Expo push token'
+    ticket = {"status": "error", "message": message, "details": {"error": "DeviceNotRegistered"}}
+
+    with scripted(lambda *_: Scripted(status=200, body={"data": [ticket]})) as expo:
+        assert send("--url", expo.url, "--to", "nonsense") == 1
+
+    assert message in capfd.readouterr().out
+
+
+def test_the_address_of_the_api_itself_is_taken_for_the_gateway() -> None:
+    with scripted(lambda messages, _: tickets(messages)) as expo:
+        assert send("--url", f"{expo.url}/--/api/v2/push/send?useFcmV1=true", "--to", "a") == 0
+        assert send("--url", f"{expo.url}/--", "--to", "a") == 0
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl"])
+def test_a_file_without_rows_is_fine_and_that_is_said(
+    name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / name).write_text("to,title\n" if name == "rows.csv" else "")
+
+    assert send("--file", tmp_path / name, "--url", "http://127.0.0.1:9") == 0
+
+    assert capfd.readouterr().err.endswith(f"{name} has no rows; nothing was sent\n")
+
+
+def test_rows_before_those_that_are_wanted_are_passed_over(many: Path, out: Path) -> None:
+    with scripted(lambda messages, _: tickets(messages)) as expo:
+        assert send("--url", expo.url, "--file", many, "--out", out, "--after-row", "500") == 0
+
+    assert [line["row"] for line in lines_of(out)] == list(range(501, 552))
+
+
+def test_where_to_go_on_is_after_the_last_row_before_which_nothing_is_missing(
+    many: Path, out: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    answered = threading.Event()
+
+    def answer(messages: Messages, _: int) -> Scripted:
+        if messages[0]["to"] == "202":
+            answered.set()
+        if messages[0]["to"] != "102":
+            return tickets(messages)
+        assert answered.wait(WAIT_S)
+        return Scripted(status=404)
+
+    with scripted(answer) as expo:
+        assert send("--url", expo.url, "--file", many, "--json") == 3
+
+    said = capfd.readouterr()
+    summary = json.loads(said.out.splitlines()[-1])
+    assert (summary["finished"], summary["through_row"]) == (False, 101)
+    assert summary["stopped"] in said.err
+    assert "go on with --after-row 101" in said.err
+    assert "only those that have one were sent" in said.err
 
 
 @pytest.mark.parametrize(

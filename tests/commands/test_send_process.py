@@ -27,7 +27,8 @@ def write_rows(path: Path, count: int) -> Path:
     return path
 
 
-def test_ctrl_c_leaves_whole_lines_of_what_was_answered(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_whole_lines_of_what_was_answered(tmp_path: Path, number: signal.Signals, code: int) -> None:
     out = tmp_path / "out.jsonl"
     held, release = threading.Semaphore(0), threading.Event()
 
@@ -44,7 +45,7 @@ def test_ctrl_c_leaves_whole_lines_of_what_was_answered(tmp_path: Path) -> None:
             try:
                 for _ in range(6):
                     assert held.acquire(timeout=WAIT_S)
-                process.send_signal(signal.SIGINT)
+                process.send_signal(number)
                 release.set()
                 _, error = process.communicate(timeout=WAIT_S)
             finally:
@@ -52,13 +53,44 @@ def test_ctrl_c_leaves_whole_lines_of_what_was_answered(tmp_path: Path) -> None:
                 process.kill()
 
     lines = [json.loads(line) for line in out.read_text().splitlines()]
-    assert process.returncode == 130
-    assert "interrupted" in error
-    assert "Traceback" not in error
+    assert process.returncode == code
+    assert f"interrupted ({number.name}); go on with --after-row {1 + len(lines)}: every recipient" in error
+    assert error.count("\n") == 1
     # What was under way got its answer; every recipient with a line was sent, and no other.
     assert [line["row"] for line in lines] == list(range(2, 2 + 100 * len(expo.requests)))
     assert {line["status"] for line in lines} == {"ok"}
     assert len(lines) < 5_000
+
+
+def test_what_a_signal_left_is_sent_by_going_on(tmp_path: Path) -> None:
+    file = write_rows(tmp_path / "rows.csv", 1_000)
+    arrived, release = threading.Semaphore(0), threading.Event()
+
+    def answer(messages: Messages, _: int) -> Scripted:
+        arrived.release()
+        assert release.wait(WAIT_S)
+        return tickets(messages)
+
+    with scripted(answer) as expo:
+        command = [*SEND, "--url", expo.url, "--file", str(file), "--json"]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=clean_environment()
+        ) as process:
+            try:
+                assert arrived.acquire(timeout=WAIT_S)
+                process.send_signal(signal.SIGTERM)
+                release.set()
+                said, _ = process.communicate(timeout=WAIT_S)
+            finally:
+                release.set()
+                process.kill()
+        summary = json.loads(said.splitlines()[-1])
+        rest = [*command, "--after-row", str(summary["through_row"])]
+        subprocess.run(rest, stdout=subprocess.DEVNULL, env=clean_environment(), timeout=WAIT_S, check=True)
+
+    assert (process.returncode, summary["stopped"], summary["finished"]) == (143, "interrupted (SIGTERM)", False)
+    sent = sorted(message["to"] for request in expo.requests for message in request)
+    assert sent == [f"ExponentPushToken[{number:022d}]" for number in range(1_000)]
 
 
 def test_a_second_ctrl_c_does_not_wait_for_answers(tmp_path: Path) -> None:
@@ -176,3 +208,40 @@ def test_a_real_gateway_has_tickets_and_receipts_for_all(tmp_path: Path) -> None
     )
     assert json.loads(receipts.stdout.splitlines()[-1])["ok"] == 250
     assert "is ready" in checked.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
+def test_the_bar_on_a_terminal_ends_at_100_percent(tmp_path: Path) -> None:
+    import pty
+
+    file = write_rows(tmp_path / "rows.csv", 5_000)
+    controller, terminal = pty.openpty()
+    with scripted(lambda messages, _: tickets(messages)) as expo:
+        command = [*SEND, "--url", expo.url, "--file", str(file), "--out", str(tmp_path / "out.jsonl")]
+        environment = clean_environment() | {"TERM": "xterm"}
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=terminal, env=environment) as process:
+            os.close(terminal)
+            try:
+                shown = read_all(controller)
+                assert process.wait(WAIT_S) == 0
+            finally:
+                process.kill()
+                os.close(controller)
+
+    frames = shown.split("sending")
+    assert len(frames) > 2
+    assert "100%" in frames[-1]
+    assert "5,000 recipients, 0 errors" in frames[-1]
+
+
+def read_all(controller: int) -> str:
+    """Until the last who has the terminal closes it, which Linux says by EIO."""
+    shown = b""
+    while True:
+        try:
+            part = os.read(controller, 65536)
+        except OSError:
+            part = b""
+        if not part:
+            return shown.decode()
+        shown += part

@@ -1,6 +1,8 @@
 """`projects`, `tokens` and `devices`: what they answer, and what they say of a mistake."""
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +10,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from expo_gateway.cli import main
+from expo_gateway.commands.devices import device_json
+from expo_gateway.protocol.device import Project, virtual_device
 from tests.outside import private_pem
 
 SHOP = "@acme/shop"
+STOCK_ID, OTHER_ID = (f"d3a7c0de-0000-4000-8000-00000000000{number}" for number in (1, 2))
 
 
 class Terminal:
@@ -89,6 +94,17 @@ def test_an_emulated_project_has_no_limit_until_it_becomes_real(terminal: Termin
     assert terminal.answer("projects", "set", SHOP, "--kind", "real")["notifications_per_second"] == 600
 
 
+def test_a_table_that_is_no_terminals_is_cells_between_tabs_however_narrow_it_is(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    added = terminal.answer("projects", "add", SHOP)
+
+    _, said, _ = terminal.run("projects", "list")
+
+    assert said.splitlines() == ["\t".join([SHOP, added["project_id"], "real", "-", "-", "0"])]
+
+
 def test_no_command_shows_a_key(terminal: Terminal, key: Path) -> None:
     secrets = key.read_text().splitlines()[1:-1]
     said = [terminal.run("projects", "add", SHOP, *key_options(key)), terminal.run("projects", "show", SHOP)]
@@ -111,6 +127,57 @@ def test_a_token_is_printed_once_and_listed_by_its_ends(terminal: Terminal) -> N
     assert token.encode() not in b"".join(path.read_bytes() for path in terminal.data.iterdir())
     assert terminal.answer("tokens", "revoke", SHOP, "ci") == {"revoked": "ci"}
     assert terminal.answer("tokens", "list", SHOP) == []
+
+
+def test_the_id_that_a_renamed_project_was_derived_gets_another(terminal: Terminal) -> None:
+    terminal.run("projects", "add", SHOP)
+    terminal.run("projects", "set", SHOP, "--name", "@acme/store")
+
+    assert "--id: it is missing, and the one derived from the name is that of @acme/store" in terminal.complaint(
+        "projects", "add", SHOP
+    )
+    assert terminal.answer("projects", "add", SHOP, "--id", OTHER_ID)["project_id"] == OTHER_ID
+
+
+def test_a_project_made_on_the_fly_is_taken_over_with_its_devices_and_tokens(terminal: Terminal, key: Path) -> None:
+    terminal.run("projects", "add", f"@emulator/{OTHER_ID}", "--id", OTHER_ID, "--kind", "emulated")
+    terminal.run("tokens", "create", OTHER_ID, "ci")
+
+    taken = terminal.answer("projects", "add", SHOP, "--id", OTHER_ID, *key_options(key))
+
+    assert (taken["full_name"], taken["kind"], len(taken["apns"])) == (SHOP, "real", 1)
+    assert [token["name"] for token in taken["tokens"]] == ["ci"]
+    assert terminal.answer("projects", "list") == [taken]
+
+
+def test_instants_are_iso_8601_in_utc(terminal: Terminal) -> None:
+    terminal.run("projects", "add", SHOP)
+    made = terminal.answer("tokens", "create", SHOP, "ci")
+    (listed,) = terminal.answer("tokens", "list", SHOP)
+    (shown,) = terminal.answer("projects", "show", SHOP)["tokens"]
+
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", made["created_at"])
+    assert {listed["created_at"], shown["created_at"]} == {made["created_at"]}
+
+
+@pytest.mark.parametrize("gone_at", [None, 1_767_657_694.556])
+def test_a_devices_instants_are_iso_8601_in_utc(gone_at: float | None) -> None:
+    project = Project(project_id="p", full_name=SHOP)
+    device = virtual_device("ExponentPushToken[x]", project=project, platform=None, now=1_767_657_694.556)
+
+    answer = device_json(replace(device, gone_at=gone_at))
+
+    assert answer["registered_at"] == "2026-01-06T00:01:34Z"
+    assert answer["gone_at"] == (None if gone_at is None else "2026-01-06T00:01:34Z")
+
+
+def test_the_note_on_a_token_says_whether_it_is_needed(terminal: Terminal) -> None:
+    terminal.run("projects", "add", SHOP, "--kind", "emulated")
+    assert "with any token, and without one" in terminal.run("tokens", "create", SHOP, "one")[2]
+
+    terminal.run("projects", "set", SHOP, "--requires-token")
+
+    assert "with any token, and without one" not in terminal.run("tokens", "create", SHOP, "two")[2]
 
 
 def test_the_data_directory_is_for_its_owner_only(terminal: Terminal) -> None:
@@ -139,6 +206,19 @@ def test_the_data_directory_is_for_its_owner_only(terminal: Terminal) -> None:
             ["projects", "set", SHOP, "--fcm-service-account-file", "/none"],
             "--fcm-service-account-file: got /none, which",
         ),
+        (["projects", "set", SHOP, "--name", "shop"], "--name: got 'shop' from the options; wanted @owner/slug"),
+        (
+            ["projects", "set", SHOP, "--name", "@acme/stock"],
+            f"--name: got @acme/stock, which is the name of project {STOCK_ID}",
+        ),
+        (
+            ["projects", "add", SHOP, "--id", OTHER_ID],
+            "@OWNER/SLUG: got @acme/shop, which is the name of project 2c2402e7-e72c-5dd7-8476-9e180dccbd97; ",
+        ),
+        (
+            ["projects", "add", "@acme/new", "--id", STOCK_ID.upper()],
+            f"--id: got {STOCK_ID}, which is the id of @acme/stock; `expo-gateway projects set` changes that one",
+        ),
         (["tokens", "revoke", SHOP, "ci"], "NAME: got 'ci', which @acme/shop does not have (it has: none)"),
         (["devices", "show", "ExponentPushToken[abcdefghijklmn]"], "ExponentPushToken[abcd…mn] is no device here"),
         (["devices", "forget", "x"], "is no device here; see `expo-gateway devices list`"),
@@ -146,6 +226,7 @@ def test_the_data_directory_is_for_its_owner_only(terminal: Terminal) -> None:
 )
 def test_a_mistake_ends_in_one_line_that_says_what_to_do(terminal: Terminal, arguments: list[str], said: str) -> None:
     terminal.run("projects", "add", SHOP)
+    terminal.run("projects", "add", "@acme/stock", "--id", STOCK_ID, "--kind", "emulated")
 
     complaint = terminal.complaint(*arguments)
 
