@@ -1,5 +1,6 @@
 """Say yes or no now: a batch becomes tickets, ids become receipts, a device gets its push token."""
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -28,6 +29,8 @@ from expo_gateway.protocol.ticket import (
     not_a_recipient,
 )
 from expo_gateway.registry.base import Registry
+
+log = logging.getLogger(__name__)
 
 MAX_RECEIPT_IDS = 1000  # recorded: PUSH_TOO_MANY_RECEIPTS
 RECEIPTS_KEPT_S = 24 * 3600.0  # https://docs.expo.dev/push-notifications/sending-notifications/#push-receipts
@@ -121,6 +124,8 @@ class Gateway:
                 )
             )
             self._wake()
+            if log.isEnabledFor(logging.DEBUG):
+                log.debug("accepted", extra=_accepted_fields(batch, devices[accepted].project, refused))
         self.counts.add([error.error for error in refused if error is not None], places=len(tokens))
         return Tickets(batch_id=batch, refused=refused)
 
@@ -215,6 +220,12 @@ class Gateway:
                 return not_a_recipient(token)
             return self._admission.missing_credentials(device)
         return not_a_recipient(token) if is_well_formed(token) else not_a_push_token(token)
+
+
+def _accepted_fields(batch: BatchId, project: Project, refused: Sequence[TicketError | None]) -> Mapping[str, object]:
+    """Of the log line; the request's id comes with the task."""
+    count = sum(error is None for error in refused)
+    return {"batch_id": batch.hex(), "project": project.full_name, "count": count, "refused": len(refused) - count}
 
 
 def _is_any_real(devices: Mapping[str, Device]) -> bool:

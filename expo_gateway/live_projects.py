@@ -6,7 +6,7 @@ which is looked at twice a second; nothing is read again until it has moved.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from expo_gateway.errors import SettingsError, StoreUnavailable
@@ -29,6 +29,7 @@ class LiveProjects:
         self._registry = registry
         self._uses = uses
         self._seen: int | None = None
+        self._configured: Sequence[ConfiguredProject] = ()
         self._refreshing = asyncio.Lock()
 
     async def refresh(self) -> None:
@@ -39,7 +40,10 @@ class LiveProjects:
             if version == self._seen:
                 return
             configured = await self._registry.configured_projects()
-            self._seen = version
+            if self._seen is not None:
+                for change in changes(self._configured, configured):
+                    log.info("%s", change)
+            self._seen, self._configured = version, configured
             for use in self._uses:
                 use(configured)
 
@@ -53,6 +57,33 @@ class LiveProjects:
                 log.warning("changes to projects can't be seen: %s", error)
             except Exception:
                 log.exception("changes to projects can't be seen")
+
+
+def changes(before: Sequence[ConfiguredProject], now: Sequence[ConfiguredProject]) -> Iterator[str]:
+    """What is different, in the words of `projects show --json`: names of settings, and never what they hold.
+
+    A project that a phone made, with nothing configured, is no change.
+    """
+    known = {one.project.project_id: one for one in before}
+    for one in now:
+        was = known.pop(one.project.project_id, None)
+        changed = ", ".join(
+            _changed(was or ConfiguredProject(project=replace(one.project, kind=ProjectKind.EMULATED)), one)
+        )
+        if changed:
+            what = "was added:" if was is None else "has changed:"
+            yield f"project {one.project.full_name} {what} {changed}"
+    for gone in known.values():
+        yield f"project {gone.project.full_name} was removed"
+
+
+def _changed(before: ConfiguredProject, now: ConfiguredProject) -> Iterator[str]:
+    for name in ("full_name", "kind"):
+        if getattr(before.project, name) != getattr(now.project, name):
+            yield name
+    for name in ("apns", "fcm", "tokens", "requires_token", "notifications_per_second"):
+        if getattr(before, name) != getattr(now, name):
+            yield name
 
 
 async def store_configured(registry: Registry, wanted: Sequence[ConfiguredProject]) -> None:

@@ -157,7 +157,6 @@ class RealProviders:
             for provider in replaced:
                 self._start(provider.retire(timeout_s=RETIRE_S))
             if replaced:
-                log.info("the credentials of project %s have changed", project_id)
                 self._on_change(project_id)
 
     async def close(self) -> None:

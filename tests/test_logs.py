@@ -169,6 +169,36 @@ async def test_a_path_can_not_play_tricks_on_a_terminal(tmp_path: Path) -> None:
     assert "x" * 201 not in stream.getvalue()
 
 
+async def test_at_debug_what_is_accepted_and_what_is_delivered_has_a_line(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    set_up_logs(Logs(level="debug", access=True), stream=stream)
+
+    async with open_app(Settings(), tmp_path) as app, client_of(app) as client:
+        answer = await client.post(f"{API}/send", json={"to": [PUSH_TOKENS[0], "nope"], "title": "x"})
+        ticket_id = answer.json()["data"][0]["id"]
+        await receipts_async(client, [ticket_id])
+
+    (accepted,) = lines(stream, "expo_gateway.gateway")
+    (access,) = [line for line in lines(stream, "expo_gateway.access") if line["path"].endswith("/send")]
+    assert (accepted["event"], accepted["level"]) == ("accepted", "debug")
+    assert accepted["request_id"] == access["request_id"]
+    assert (accepted["project"], accepted["count"], accepted["refused"]) == ("@emulator/app", 1, 1)
+    (delivered,) = lines(stream, "expo_gateway.dispatcher.sender")
+    assert delivered["event"] == f"delivery {ticket_id} to ExponentPushToken[aaaa…zz]: ok"
+    assert (delivered["ticket_id"], delivered["batch_id"]) == (ticket_id, accepted["batch_id"])
+
+
+async def test_at_info_a_delivery_that_goes_well_has_no_line(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    set_up_logs(Logs(), stream=stream)
+
+    async with open_app(Settings(), tmp_path) as app, client_of(app) as client:
+        answer = await client.post(f"{API}/send", json={"to": PUSH_TOKENS[0], "title": "x"})
+        await receipts_async(client, [answer.json()["data"]["id"]])
+
+    assert lines(stream) == []
+
+
 async def test_no_log_has_a_secret_or_a_whole_token(tmp_path: Path) -> None:
     stream = io.StringIO()
     set_up_logs(Logs(level="debug", access=True), stream=stream)

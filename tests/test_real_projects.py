@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from expo_gateway.emulators.faults import Answer, Fault
 from expo_gateway.protocol.device import project_id_of
 from tests.outside import TEAM_ID, Outside, open_outside
 from tests.running import command, gateway
@@ -241,7 +242,7 @@ async def test_a_key_is_rotated_while_it_runs(outside: Outside, tmp_path: Path) 
         process.send_signal(signal.SIGTERM)
         _, logged = await asyncio.to_thread(process.communicate, timeout=20)
 
-    assert "the credentials of project" in logged
+    assert f"project {SHOP} has changed: apns" in logged
 
 
 async def test_access_tokens_are_made_and_revoked_while_it_runs(outside: Outside, tmp_path: Path) -> None:
@@ -304,6 +305,10 @@ async def test_no_secret_is_logged_whatever_happens(outside: Outside, tmp_path: 
             android = await running.register(kind="fcm", device_token=ANDROID)
             token = (await running.operate("tokens", "create", SHOP, "ci"))["token"]
             await running.deliver(iphone, android, bearer=token)
+            bad = Answer(status=400, reason="BadDeviceToken")
+            outside.apns_faults.add(Fault(act=bad, device_token=IPHONE, times=1))
+            await running.deliver(iphone, bearer=token)
+            iphone = await running.register(kind="apns", device_token=IPHONE)
             await running.until_sent(401, iphone, bearer="a-wrong-token-that-is-rather-long")
             outside.new_apns_key()
             await running.deliver(iphone, bearer=token)
@@ -312,6 +317,9 @@ async def test_no_secret_is_logged_whatever_happens(outside: Outside, tmp_path: 
         process.send_signal(signal.SIGTERM)
         said, logged = await asyncio.to_thread(process.communicate, timeout=20)
 
+    for line in ("accepted", "]: ok", "]: BadDeviceToken", "]: InvalidProviderToken", "has changed: apns, fcm"):
+        assert line in logged
+    assert '"status": 401' in logged
     secrets += [token, "a-wrong-token-that-is-rather-long", iphone, android, IPHONE, ANDROID]
     assert logged
     assert [secret for secret in secrets if secret in said + logged] == []

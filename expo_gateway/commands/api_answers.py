@@ -19,6 +19,13 @@ MAX_TRIES_UNREACHED = 3
 # Our choice: a longer Retry-After is cut to this; the tries bound the whole.
 MAX_RETRY_AFTER_S = 60.0
 
+# Expo's code for 403, and what to do about that and about 401.
+UNAUTHORIZED = "UNAUTHORIZED"
+GIVE_TOKEN = (
+    "give an access token of the project with --token FILE or in EXPO_ACCESS_TOKEN; "
+    "`expo-gateway tokens create PROJECT NAME --data DIR` makes one"
+)
+
 SPLIT_BY_PROJECT = "PUSH_TOO_MANY_EXPERIENCE_IDS"
 
 
@@ -62,8 +69,7 @@ def read_answer(status: int, body: bytes, *, retry_after: str | None, now: float
         return Failure(why=why, lost=status in (502, 504), retry_after_s=retry_after_s(retry_after, now=now))
     error = _first_error(decoded)
     if status == 401:
-        why = "it refuses the access token (401); give the right one with --token FILE or EXPO_ACCESS_TOKEN"
-        return Failure(why=why, final=True)
+        return Failure(why=f"it refuses the access token (401); {GIVE_TOKEN}", final=True)
     if 400 <= status < 500 and status != 404 and error:
         details = error.get("details")
         return Refused(

@@ -17,7 +17,7 @@ from expo_gateway.commands.stored import (
 )
 from expo_gateway.errors import SettingsError
 from expo_gateway.protocol.device import Device
-from expo_gateway.protocol.push_token import redacted
+from expo_gateway.protocol.push_token import mistaken, passes_sdk_check, redacted
 from expo_gateway.registry.base import Registry
 
 app = typer.Typer(help="Devices, by push token.", no_args_is_help=True)
@@ -104,4 +104,7 @@ def _state(device: Device) -> str:
 
 
 def _nobodys(push_token: str) -> SettingsError:
-    return SettingsError(f"PUSH_TOKEN: {redacted(push_token)} is no device here; see `expo-gateway devices list`")
+    what = redacted(push_token)
+    if not passes_sdk_check(push_token):
+        what = f"got {mistaken(push_token)!r}, which is no push token, so it"
+    return SettingsError(f"PUSH_TOKEN: {what} is no device here; see `expo-gateway devices list`")

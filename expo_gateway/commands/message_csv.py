@@ -5,7 +5,6 @@
 """
 
 import csv
-import difflib
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,27 +12,24 @@ from typing import BinaryIO
 
 import orjson
 
+from expo_gateway.commands.message_fields import BOOLEANS, FIELDS, JSON, NUMBERS, nearest, plain
 from expo_gateway.commands.message_rows import MAX_ROW_BYTES, SAVE_AS_UTF8, BrokenRow, Row, readable_recipients
 from expo_gateway.errors import SettingsError
-from expo_gateway.protocol.push_token import passes_sdk_check
+from expo_gateway.protocol.push_token import mistaken, passes_sdk_check
 
-_NUMBERS = ("ttl", "expiration", "badge", "relevanceScore")
-_BOOLEANS = ("mutableContent", "contentAvailable", "_contentAvailable")
-_JSON = ("data", "richContent")
-_TEXTS = (
-    *("to", "title", "subtitle", "body", "priority", "sound", "channelId", "icon", "categoryId", "collapseId", "tag"),
-    *("threadId", "targetContentId", "filterCriteria", "interruptionLevel"),
-)
-COLUMNS = (*_TEXTS, *_NUMBERS, *_BOOLEANS, *_JSON)
 _TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
 def csv_rows(file: BinaryIO) -> Iterator[Row | BrokenRow]:
     """SettingsError: the header row names a field that Expo's messages don't have, or no `to`."""
     lines = _lines(file)
-    header = next(lines, "").removeprefix("\ufeff")
+    first = next(lines, "")
+    header = first.removeprefix("\ufeff")
     if wrong := not_utf8(header):
         raise SettingsError(f"--file: line 1: {wrong} (Excel calls that CSV UTF-8)")
+    if not header.strip():
+        what = "the first line" if first else "the file"
+        raise SettingsError(f"--file: {what} is empty; it is to name the columns, and one of them is `to`")
     delimiter = max(",;\t", key=header.count)
     columns = columns_of(next(csv.reader([header], delimiter=delimiter), []))
     # Strict: else a quote that is never closed takes the rest of the file for text.
@@ -59,14 +55,14 @@ def _lines(file: BinaryIO) -> Iterator[str]:
 
 def columns_of(header: Sequence[str]) -> list[str]:
     """The fields that the header row names: `channelId`, also as `channel_id`, `Channel ID`."""
-    known = {_plain(name): name for name in COLUMNS}
+    known = {plain(name): name for name in FIELDS}
     columns = []
     for cell in header:
-        name = known.get(_plain(cell))
+        name = known.get(plain(cell))
         if name is None:
-            nearest = difflib.get_close_matches(_plain(cell), known, n=1)
-            hint = f"did you mean {known[nearest[0]]}?" if nearest else f"wanted some of {', '.join(COLUMNS)}"
-            raise SettingsError(f"--file: the header row has a column {cell[:40]!r}; {hint}")
+            meant = nearest(cell)
+            hint = f"did you mean {meant}?" if meant else f"wanted some of {', '.join(FIELDS)}"
+            raise SettingsError(f"--file: the header row has a column {mistaken(cell)[:40]!r}; {hint}")
         columns.append(name)
     if len(set(columns)) < len(columns):
         raise SettingsError("--file: the header row names a column twice")
@@ -81,10 +77,6 @@ def not_utf8(text: str) -> str:
         return ""
     place = len(text[: found.start()].encode("utf-8", "surrogateescape")) + 1
     return f"byte {place} is 0x{ord(found[0]) - 0xDC00:02X}, which is not UTF-8; {SAVE_AS_UTF8}"
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\s_-]", "", name).lower()
 
 
 def _row(cells: Sequence[str], columns: Sequence[str], number: int) -> Row | BrokenRow:
@@ -136,13 +128,13 @@ def _sound(cell: str) -> object:
 _READ: Mapping[str, Callable[[str], object]] = {
     "to": str.strip,
     "sound": _sound,
-    **dict.fromkeys(_NUMBERS, _number),
-    **dict.fromkeys(_BOOLEANS, _boolean),
-    **dict.fromkeys(_JSON, orjson.loads),
+    **dict.fromkeys(NUMBERS, _number),
+    **dict.fromkeys(BOOLEANS, _boolean),
+    **dict.fromkeys(JSON, orjson.loads),
 }
 
 
 def _wanted(name: str) -> str:
-    if name in _NUMBERS:
+    if name in NUMBERS:
         return "a number"
-    return "true or false" if name in _BOOLEANS else "JSON"
+    return "true or false" if name in BOOLEANS else "JSON"

@@ -14,6 +14,7 @@ from typing import BinaryIO, NoReturn
 import orjson
 
 from expo_gateway.commands.message_rows import MAX_ROW_BYTES, SAVE_AS_UTF8, BrokenRow, Row
+from expo_gateway.errors import SettingsError
 
 READ_BYTES = 64 * 1024
 _BOM = codecs.BOM_UTF8
@@ -55,9 +56,16 @@ def _row(value: object, number: int) -> Row | BrokenRow:
 
 
 def json_rows(file: BinaryIO) -> Iterator[Row | BrokenRow]:
-    """A JSON array of objects, or one object. After a mistake in the JSON itself nothing more can be read."""
+    """A JSON array of objects, or one object. After a mistake in the JSON itself nothing more can be read.
+
+    SettingsError: the file begins with neither.
+    """
     text = _Text(file)
-    if text.peek() != "[":
+    begins = text.peek()
+    if begins not in ("[", "{"):
+        what = f"begins with {begins!r}" if begins else "is empty"
+        raise SettingsError(f"--file: it {what}; wanted a JSON array of messages, [ … ], or one message, {{ … }}")
+    if begins == "{":
         yield from _only(text)
         return
     text.skip()

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,15 +43,22 @@ class Source:
     size_bytes: int | None
     """None for what has no end that is known, as stdin."""
 
-    def chunks(self, *, defaults: Mapping[str, object], after_row: int) -> Iterator[Chunk]:
-        """Without the rows up to and with that one."""
+    def chunks(self, *, defaults: Mapping[str, object], after_row: int, look: Callable[[Row], None]) -> Iterator[Chunk]:
+        """Without the rows up to and with that one. `look` is shown each of the others that can be read."""
         rows = (row for row in ROWS[self.format](self.file) if row.number > after_row)
-        items = items_of(rows, defaults=defaults)
+        items = items_of(_shown(rows, look), defaults=defaults)
         return chunks_of(items, read_bytes=self._positions())
 
     def _positions(self) -> Iterator[int]:
         while True:
             yield self.file.tell() if self.size_bytes is not None else 0
+
+
+def _shown(rows: Iterable[Row | BrokenRow], look: Callable[[Row], None]) -> Iterator[Row | BrokenRow]:
+    for row in rows:
+        if isinstance(row, Row):
+            look(row)
+        yield row
 
 
 def format_of(path: Path, given: Format | None) -> Format:

@@ -13,7 +13,7 @@ import orjson
 from rich.console import Console
 from rich.markup import escape
 
-from expo_gateway.commands.api_answers import Refused
+from expo_gateway.commands.api_answers import GIVE_TOKEN, Refused
 from expo_gateway.commands.api_client import ApiClient, GaveUp, open_client
 from expo_gateway.commands.connecting import Connecting
 from expo_gateway.errors import SettingsError
@@ -142,6 +142,8 @@ async def _ask(api: ApiClient, tickets: Iterable[Ticket], report: Report) -> lis
             report.failure = answer.why
         elif isinstance(answer, Refused):
             report.failure = f"the gateway refuses: {answer.code}: {answer.message}"
+            if answer.status == 403:
+                report.failure = f"{report.failure.rstrip('.')}; {GIVE_TOKEN}"
         else:
             missing += _reported(some, answer.value, report)
     return missing

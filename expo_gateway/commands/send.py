@@ -69,7 +69,11 @@ def send(
         ),
     ] = None,
     strict_input: Annotated[
-        bool, typer.Option("--strict-input", help="Read all of the file first; send nothing if a row is broken.")
+        bool,
+        typer.Option(
+            "--strict-input",
+            help="Read all of the file first; send nothing if a row is broken or has a key that is no field of Expo's.",
+        ),
     ] = False,
     url: Url = DEFAULT_URL,
     token: TokenFile = None,
@@ -79,9 +83,9 @@ def send(
     """Send one message, or those of a file of any size.
 
     A CSV file's header row names Expo's fields: to,title,body,data,… with JSON under data. A broken row is reported
-    and passed over. Ctrl-C and SIGTERM wait some seconds for what is under way, and say how to go on. A request whose
-    answer got lost is sent again, so its recipients may get the message twice; the summary says how many requests
-    that were.
+    and passed over; a key of a JSON row that is no field of Expo's is warned of and sent. Ctrl-C and SIGTERM wait some
+    seconds for what is under way, and say how to go on. A request whose answer got lost is sent again, so its
+    recipients may get the message twice; the summary says how many requests that were.
     """
     fields = {
         "title": title,

@@ -9,13 +9,11 @@ import orjson
 
 from expo_gateway.commands.api_answers import Refused
 from expo_gateway.commands.message_rows import BrokenRow, Recipient
-from expo_gateway.protocol.push_token import passes_sdk_check, redacted
+from expo_gateway.protocol.push_token import mistaken
 
 # `details.error` of lines that no ticket stands behind.
 BROKEN_ROW = "BrokenRow"
 NO_ANSWER = "NoAnswer"
-# Our choice: what somebody types by mistake is shorter; the device tokens of Apple and Google are longer.
-MAX_MISTAKE_CHARS = 40
 # Our choice: what fits a screen.
 MAX_SHOWN = 20
 
@@ -43,15 +41,10 @@ class Line:
 
     def shown(self) -> str:
         """For a screen: without the whole token."""
-        to, said = _shown(self.to or ""), self.message or ""
+        to, said = mistaken(self.to or ""), self.message or ""
         if self.to and to != self.to:
             said = said.replace(self.to, to)
         return f"{self.id}  {to}" if self.status == "ok" else f"row {self.row}: {self.error}: {said}"
-
-
-def _shown(to: str) -> str:
-    """A push token redacted; a short text that is none as it was given, for it is a mistake to be found."""
-    return to if len(to) <= MAX_MISTAKE_CHARS and "[" not in to and not passes_sdk_check(to) else redacted(to)
 
 
 def ticket_line(recipient: Recipient, ticket: Mapping[str, object]) -> Line:

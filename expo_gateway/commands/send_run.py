@@ -10,11 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+from expo_gateway.commands.api_answers import GIVE_TOKEN, UNAUTHORIZED
 from expo_gateway.commands.api_client import open_client
 from expo_gateway.commands.connecting import Connecting, Format
+from expo_gateway.commands.message_fields import UnknownKeys, advice, unknown_keys
 from expo_gateway.commands.message_rows import BrokenRow, Chunk, Row, chunks_of, items_of
 from expo_gateway.commands.reading import STDIN, open_source, read_ahead
-from expo_gateway.commands.send_results import MAX_SHOWN, Results
+from expo_gateway.commands.send_results import MAX_SHOWN, Results, Tally
 from expo_gateway.commands.send_screen import (
     OnProgress,
     Outcome,
@@ -54,14 +56,15 @@ def run_send(wanted: Wanted) -> int:
     if wanted.strict_input:
         _check_rows(wanted)
     started_at = time.monotonic()
+    unknown = UnknownKeys()
     with (
-        _chunks(wanted) as (chunks, size_bytes),
+        _chunks(wanted, unknown) as (chunks, size_bytes),
         _result_file(wanted) as file,
         progress_bar(size_bytes=size_bytes) as bar,
     ):
         results = Results(file)
         try:
-            ended = asyncio.run(_send(wanted.gateway, read_ahead(chunks), results, bar))
+            ended = asyncio.run(_send(wanted.gateway, read_ahead(chunks), results, _warning(bar, unknown)))
         except KeyboardInterrupt:  # before the loop saw signals, or after
             ended = Ended(signal=INTERRUPT)
     outcome = Outcome(
@@ -74,8 +77,26 @@ def run_send(wanted: Wanted) -> int:
         sent_beyond=results.sent_beyond,
         broke_off=ended.broke_off,
     )
+    _warn(unknown)
     _print(outcome, wanted)
+    if summary := unknown.summary():
+        print(f"expo-gateway: {summary}", file=sys.stderr)
     return exit_code(outcome)
+
+
+def _warning(bar: OnProgress, unknown: UnknownKeys) -> OnProgress:
+    """The bar, with the warnings above it as they come."""
+
+    def advance(chunk: Chunk, tally: Tally) -> None:
+        _warn(unknown)
+        bar(chunk, tally)
+
+    return advance
+
+
+def _warn(unknown: UnknownKeys) -> None:
+    for warning in unknown.warnings():
+        print(f"expo-gateway: {warning}", file=sys.stderr)
 
 
 def exit_code(outcome: Outcome) -> int:
@@ -104,13 +125,14 @@ async def _send(gateway: Connecting, chunks: AsyncIterator[Chunk], results: Resu
 
 
 @contextmanager
-def _chunks(wanted: Wanted) -> Iterator[tuple[Iterator[Chunk], int | None]]:
+def _chunks(wanted: Wanted, unknown: UnknownKeys) -> Iterator[tuple[Iterator[Chunk], int | None]]:
     """The chunks, and the size of the file that they come from."""
     if wanted.file is None:
         yield _of_options(wanted), None
         return
     with open_source(wanted.file, wanted.format) as source:
-        yield source.chunks(defaults=wanted.fields, after_row=wanted.after_row), source.size_bytes
+        chunks = source.chunks(defaults=wanted.fields, after_row=wanted.after_row, look=unknown.look)
+        yield chunks, source.size_bytes
 
 
 def _of_options(wanted: Wanted) -> Iterator[Chunk]:
@@ -122,22 +144,27 @@ def _of_options(wanted: Wanted) -> Iterator[Chunk]:
 
 
 def _check_rows(wanted: Wanted) -> None:
-    """SettingsError when a row of the file is broken."""
+    """SettingsError when a row of the file is broken, or has a key that Expo does not know."""
     if wanted.file is None:
         return
     if wanted.file == STDIN:
         raise SettingsError(
             "--strict-input: the file is read twice, which stdin can't be; give a --file, or leave it out"
         )
-    broken: list[str] = []
+    broken: list[tuple[int, str]] = []
+
+    def look(row: Row) -> None:
+        broken.extend((row.number, f"{key!r} is no field; {advice(key)}") for key in unknown_keys(row))
+
     with open_source(wanted.file, wanted.format) as source:
-        for chunk in source.chunks(defaults=wanted.fields, after_row=wanted.after_row):
+        for chunk in source.chunks(defaults=wanted.fields, after_row=wanted.after_row, look=look):
             found = [item for item in chunk.items if isinstance(item, BrokenRow) and item.ends_row]
-            broken += [f"  row {row.number}: {row.why}" for row in found]
+            broken += [(row.number, row.why) for row in found]
             if len(broken) >= MAX_SHOWN:
                 break
     if broken:
-        raise SettingsError("\n".join([f"{wanted.file}: rows are broken; nothing was sent", *broken[:MAX_SHOWN]]))
+        lines = [f"  row {number}: {why}" for number, why in sorted(broken)[:MAX_SHOWN]]
+        raise SettingsError("\n".join([f"{wanted.file}: rows are broken; nothing was sent", *lines]))
 
 
 @contextmanager
@@ -168,6 +195,8 @@ def _print(outcome: Outcome, wanted: Wanted) -> None:
         print_outcome_json(outcome)
     elif wanted.out != STDOUT and outcome.tally.total:
         print_outcome(outcome, out=kept)
+    if outcome.tally.errors[UNAUTHORIZED]:
+        print(f"expo-gateway: {UNAUTHORIZED}: {GIVE_TOKEN}", file=sys.stderr)
     if outcome.stopped:
         print_stop(outcome, has_rows=wanted.file is not None)
     elif not outcome.tally.total:

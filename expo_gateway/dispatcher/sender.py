@@ -168,6 +168,8 @@ class Sender:
             self.counts.retries[PROVIDERS[delivery.device.platform]] += 1
         if isinstance(outcome, Accepted):
             self._holds.credential_works(delivery.key)
+            if log.isEnabledFor(logging.DEBUG):
+                log.debug("delivery %s to %s: ok", delivery.ticket_id, redacted(delivery.device.push_token))
         elif isinstance(outcome, Rejected):
             await self._heed(delivery, outcome, verdict, now=now)
         if not isinstance(outcome, Accepted):

@@ -8,6 +8,10 @@ _ISSUED = re.compile(r"Expo(?:nent)?PushToken\[[A-Za-z0-9_-]{22}\]")
 
 # Our choice: the longest token that the service stores. Expo's own are 41 characters.
 MAX_PUSH_TOKEN_CHARS = 256
+# Our choice: what somebody types by mistake fits into it.
+MAX_MISTAKE_CHARS = 60
+# Device tokens of Apple and Google, access tokens: 40 characters and more, and some of them digits.
+_SECRET = re.compile(r"(?=[\w:-]*\d)[\w:-]{40,}", re.ASCII)
 # 22 characters of base64url, as Expo's tokens have.
 PUSH_TOKEN_RANDOM_BYTES = 17
 
@@ -35,6 +39,17 @@ def is_well_formed(token: str) -> bool:
 def push_token(random_bytes: bytes) -> str:
     """A push token in the form that every client accepts, made of PUSH_TOKEN_RANDOM_BYTES random bytes."""
     return f"ExponentPushToken[{urlsafe_b64encode(random_bytes).decode('ascii')[:22]}]"
+
+
+def mistaken(text: str) -> str:
+    """What somebody gave for a push token, as it may be shown: a mistake is to be found, so all of it, up to
+    MAX_MISTAKE_CHARS; redacted when it is a push token, or has another token in it."""
+    head, bracket, _ = text.partition("[")
+    if _SECRET.search(head):
+        return redacted(head)
+    if bracket or passes_sdk_check(text):
+        return redacted(text)
+    return text if len(text) <= MAX_MISTAKE_CHARS else f"{text[: MAX_MISTAKE_CHARS - 1]}…"
 
 
 def redacted(token: str) -> str:

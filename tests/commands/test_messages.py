@@ -68,7 +68,6 @@ def test_a_json_array_or_object_is_read(text: str, expected: object) -> None:
         ('[{"to":"a"}] []', 2, "follows the end"),
         ('{"to":"a"}\n{"to":"b"}', 1, "--format jsonl"),
         ('[{"badge":NaN}]', 1, "NaN"),
-        ("", 1, "it is not JSON"),
         ("[" * 100_000, 1, "nested too deep"),
     ],
 )
@@ -78,6 +77,12 @@ def test_a_mistake_in_a_json_array_ends_the_reading(text: str, number: int, said
     assert isinstance(last, BrokenRow)
     assert (last.number, last.last) == (number, True)
     assert said in last.why
+
+
+@pytest.mark.parametrize("text", ["", " \n", "\ufeff", "to,title", '"a"', "7"])
+def test_what_begins_with_neither_an_array_nor_an_object_is_no_json_file(text: str) -> None:
+    with pytest.raises(SettingsError, match=r"--file: it .*; wanted a JSON array of messages"):
+        rows(json_rows, text)
 
 
 def test_a_json_array_of_many_megabytes_is_read_through_a_small_window() -> None:
@@ -144,6 +149,13 @@ def test_a_header_row_that_is_wrong_is_refused(header: str, said: str) -> None:
         rows(csv_rows, f"{header}\nt,x\n")
 
     assert said in str(refused.value)
+
+
+def test_a_file_without_a_header_row_is_refused_without_a_whole_token() -> None:
+    with pytest.raises(SettingsError) as refused:
+        rows(csv_rows, "ExponentPushToken[abcdefghijklmnopqrstuv],Hello\n")
+
+    assert "a column 'ExponentPushToken[abcd…uv]'" in str(refused.value)
 
 
 # -- recipients -------------------------------------------------------------------------------------------------------

@@ -91,7 +91,8 @@ def test_wait_ends_when_its_time_is_up(capfd: pytest.CaptureFixture[str]) -> Non
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (refused(403, "UNAUTHORIZED"), "UNAUTHORIZED it is."),
+        (refused(403, "UNAUTHORIZED"), "UNAUTHORIZED it is; give an access token of the project with --token FILE"),
+        (Scripted(status=401, body={"error": "invalid_token"}), "`expo-gateway tokens create PROJECT NAME --data DIR`"),
         (Scripted(status=200, body={"data": []}), "--url"),
         (Scripted(status=404), "--url"),
     ],

@@ -202,7 +202,22 @@ def test_a_refused_access_token_ends_the_run_and_is_not_shown(
     assert lines_of(out) == []
     said = capfd.readouterr()
     assert "EXPO_ACCESS_TOKEN" in said.err
+    assert "expo-gateway tokens create" in said.err
     assert "very-secret" not in said.err + said.out
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_project_that_requires_a_token_is_said_how_to_give_one(
+    options: Sequence[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    with scripted(lambda *_: refused(403, "UNAUTHORIZED")) as expo:
+        assert send("--url", expo.url, "--to", "a", *options) == 1
+
+    said = capfd.readouterr()
+    assert "UNAUTHORIZED it is." in said.out
+    assert "--token FILE" in said.err
+    assert "EXPO_ACCESS_TOKEN" in said.err
+    assert "expo-gateway tokens create PROJECT NAME" in said.err
 
 
 def test_a_gateway_that_is_not_there_is_one_line_that_says_what_to_do(capfd: pytest.CaptureFixture[str]) -> None:
@@ -227,7 +242,8 @@ def test_a_gateway_that_goes_away_ends_the_run_with_what_is_known(
 
     lines = lines_of(out)
     assert [line["row"] for line in lines] == sorted(line["row"] for line in lines)
-    assert sum(line["status"] == "ok" for line in lines) == 300
+    # The sixth request has 50 rows and may be among the three that arrive first.
+    assert sum(line["status"] == "ok" for line in lines) in (250, 300)
     lost = [line for line in lines if line["status"] != "ok"]
     assert {line["details"]["error"] for line in lost} == {"NoAnswer"}
 
@@ -265,17 +281,6 @@ def test_the_address_of_the_api_itself_is_taken_for_the_gateway() -> None:
     with scripted(lambda messages, _: tickets(messages)) as expo:
         assert send("--url", f"{expo.url}/--/api/v2/push/send?useFcmV1=true", "--to", "a") == 0
         assert send("--url", f"{expo.url}/--", "--to", "a") == 0
-
-
-@pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl"])
-def test_a_file_without_rows_is_fine_and_that_is_said(
-    name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / name).write_text("to,title\n" if name == "rows.csv" else "")
-
-    assert send("--file", tmp_path / name, "--url", "http://127.0.0.1:9") == 0
-
-    assert capfd.readouterr().err.endswith(f"{name} has no rows; nothing was sent\n")
 
 
 def test_rows_before_those_that_are_wanted_are_passed_over(many: Path, out: Path) -> None:
@@ -336,43 +341,12 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
     assert error.count("\n") == 1
 
 
-def test_a_header_row_that_is_wrong_sends_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "rows.csv").write_text("token,title\na,b\n")
-
-    with scripted(lambda messages, _: tickets(messages)) as expo:
-        assert send("--url", expo.url, "--file", tmp_path / "rows.csv") == 2
-
-    assert expo.requests == []
-    assert "column 'token'" in capfd.readouterr().err
-
-
-def test_a_json_array_that_breaks_off_is_sent_as_far_as_it_can_be_read(
-    tmp_path: Path, out: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "rows.json").write_text('[{"to":"a"},{"to":')
-
-    with scripted(lambda messages, _: tickets(messages)) as expo:
-        assert send("--url", expo.url, "--file", tmp_path / "rows.json", "--out", out) == 3
-
-    assert [line["status"] for line in lines_of(out)] == ["ok", "error"]
-    assert "row 2 ends the reading" in capfd.readouterr().err
-
-
 def test_the_result_file_is_not_written_over_the_input(many: Path, capfd: pytest.CaptureFixture[str]) -> None:
     before = many.read_bytes()
 
     assert send("--file", many, "--out", many) == 2
 
     assert many.read_bytes() == before
-
-
-def test_options_fill_what_rows_leave_out(tmp_path: Path) -> None:
-    (tmp_path / "rows.csv").write_text("to,title\na,\nb,Own\n")
-
-    with scripted(lambda messages, _: tickets(messages)) as expo:
-        send("--url", expo.url, "--file", tmp_path / "rows.csv", "--title", "Common")
-
-    assert [one["title"] for one in expo.requests[0]] == ["Common", "Own"]
 
 
 def test_a_full_disk_ends_the_run(many: Path, capfd: pytest.CaptureFixture[str]) -> None:

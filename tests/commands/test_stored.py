@@ -221,6 +221,9 @@ def test_the_data_directory_is_for_its_owner_only(terminal: Terminal) -> None:
         ),
         (["tokens", "revoke", SHOP, "ci"], "NAME: got 'ci', which @acme/shop does not have (it has: none)"),
         (["devices", "show", "ExponentPushToken[abcdefghijklmn]"], "ExponentPushToken[abcd…mn] is no device here"),
+        (["devices", "show", "nope"], "PUSH_TOKEN: got 'nope', which is no push token, so it is no device here; see"),
+        (["devices", "show", "many words " * 9], f"got '{('many words ' * 9)[:59]}…', which is no push token"),
+        (["devices", "forget", "a1" * 32], "got 'a1a1…a1', which is no push token"),
         (["devices", "forget", "x"], "is no device here; see `expo-gateway devices list`"),
     ],
 )

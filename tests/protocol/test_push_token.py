@@ -8,6 +8,7 @@ from expo_gateway.protocol.push_token import (
     MAX_PUSH_TOKEN_CHARS,
     PUSH_TOKEN_RANDOM_BYTES,
     is_well_formed,
+    mistaken,
     passes_sdk_check,
     push_token,
     redacted,
@@ -93,3 +94,22 @@ def test_a_new_token_suits_the_strictest_client(byte: int) -> None:
 )
 def test_a_log_shows_the_first_four_and_last_two_characters(token: str, written: str) -> None:
     assert redacted(token) == written
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("nope", "nope"),
+        ("", ""),
+        ("x" * 61, "x" * 59 + "…"),
+        ("a file name/of-some-length/with 1 digit/and no secret in it.csv", None),
+        (ISSUED, "ExponentPushToken[J58o…tI]"),
+        (ISSUED[:-1], "ExponentPushToken[J58o…tI]"),
+        ("a1" * 32, "a1a1…a1"),
+        (f"{'a1' * 32} [x]", "a1a1…1 "),
+        ("dXR5:APA91b" + "x1" * 60, "dXR5…x1"),
+        ("Bearer egt_" + "a1" * 21, "Bear…a1"),
+    ],
+)
+def test_a_mistake_is_shown_and_a_token_is_not(given: str, shown: str | None) -> None:
+    assert mistaken(given) == (f"{given[:59]}…" if shown is None else shown)
