@@ -1,23 +1,21 @@
 """One connection to APNs: aioapns' protocol, with everything replaced that loses, repeats or forgets pushes.
 
-Standard: RFC 9113 (https://www.rfc-editor.org/rfc/rfc9113). Nothing raises out of here: a push ends as the `Reply`
-in its future.
+HTTP/2 itself is in `ApnsHttp2`; here are the pushes, the timers and the transport. Nothing raises out of here: a push
+ends as the `Reply` in its future.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import suppress
+from typing import Any, cast
 
-import h2.events
 from aioapns.connection import APNsTLSClientProtocol
 from h2.errors import ErrorCodes
-from h2.exceptions import ProtocolError
-from h2.settings import SettingCodes
 
 from expo_gateway.protocol.push_token import redacted
-from expo_gateway.providers.apns_h2 import ApnsH2
-from expo_gateway.providers.apns_headers import header_block
+from expo_gateway.providers.apns_events import Answered, Broken, Failed, Ponged, SettingsChanged, Stream, WentAway
+from expo_gateway.providers.apns_headers import HeaderBlocks
+from expo_gateway.providers.apns_http2 import ApnsHttp2
 from expo_gateway.providers.apns_limits import ApnsLimits
 from expo_gateway.providers.apns_liveness import Liveness
 from expo_gateway.providers.apns_push import InFlight, Push
@@ -35,7 +33,7 @@ class ApnsConnection(APNsTLSClientProtocol):
     The stream limit is 1 until APNs has found a provider token valid, then that of its SETTINGS or ours.
     """
 
-    conn: ApnsH2
+    conn: ApnsHttp2  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -49,7 +47,7 @@ class ApnsConnection(APNsTLSClientProtocol):
     ) -> None:
         # aioapns wants one topic for a connection; each of our requests brings its own.
         super().__init__("", loop, None, token)
-        self.conn = ApnsH2()
+        self.conn = ApnsHttp2()
         self.closed = asyncio.Event()
         self.cause = ""
         """Why it ended, or is about to."""
@@ -57,7 +55,7 @@ class ApnsConnection(APNsTLSClientProtocol):
         """It has carried at least one push to its answer."""
         self.is_leaving = False
         """It takes no more pushes and closes when those in flight are answered."""
-        self._authority = authority
+        self._blocks = HeaderBlocks(authority=authority)
         self._token = token
         self._limits = limits
         self._on_change = on_change
@@ -65,20 +63,18 @@ class ApnsConnection(APNsTLSClientProtocol):
         self._in_flight: dict[int, InFlight] = {}
         self._is_trusted = False
         self._max_in_flight = 1
-        self._stream_window_bytes = self.conn.remote_settings.initial_window_size
         self._written_below = 1
         """Requests with a lower stream id were handed to the transport."""
         self._liveness = Liveness(limits=limits, heard_at=loop.time())
         self._flushing: asyncio.Handle | None = None
         self._alarm: asyncio.TimerHandle | None = None
-        self._takers: dict[type[h2.events.Event], Callable[..., None]] = {
-            h2.events.ResponseReceived: self._take_headers,
-            h2.events.DataReceived: self._take_data,
-            h2.events.StreamEnded: self._take_end,
-            h2.events.StreamReset: self._take_reset,
-            h2.events.RemoteSettingsChanged: self._take_settings,
-            h2.events.ConnectionTerminated: self._take_go_away,
-            h2.events.PingAckReceived: self._take_pong,
+        self._takers: dict[type, Callable[[Any], None]] = {
+            Answered: self._take_answer,
+            Broken: self._take_broken,
+            SettingsChanged: self._take_settings,
+            WentAway: self._take_go_away,
+            Ponged: self._take_pong,
+            Failed: self._take_failure,
         }
 
     # -- what the pool asks and tells
@@ -98,8 +94,8 @@ class ApnsConnection(APNsTLSClientProtocol):
             not self.is_leaving
             and not self._liveness.is_asked
             and len(self._in_flight) < self._max_in_flight
-            and body_bytes <= self.conn.outbound_flow_control_window
-            and body_bytes <= self._stream_window_bytes
+            and body_bytes <= self.conn.window_bytes
+            and body_bytes <= self.conn.stream_window_bytes
         )
 
     def start(self, push: Push) -> None:
@@ -107,23 +103,19 @@ class ApnsConnection(APNsTLSClientProtocol):
         request = push.request
         try:
             push.authorization = self._token.get_header()
-            block = header_block(request, authority=self._authority, authorization=push.authorization)
+            block = self._blocks.block(request, authorization=push.authorization)
+            stream = self.conn.post(block, request.payload)
         except Exception as error:
             # A mistake of ours. Its text may hold the device token.
             push.settle(unsent(f"not sendable: {type(error).__name__}"))
             return
-        try:
-            stream_id = self.conn.post(block, request.payload)
-        except Exception as error:
-            # We miscounted; what h2 has taken in by now must not go out.
-            push.settle(unsent(f"not sendable: {type(error).__name__}"))
-            self._end(f"out of step: {type(error).__name__}")
-            return
-        self._in_flight[stream_id] = InFlight(push=push, sent_at=self.loop.time())
+        self._in_flight[stream.stream_id] = InFlight(push=push, stream=stream, sent_at=self.loop.time())
         self.flush()
-        self._set_alarm()
+        if len(self._in_flight) == 1:
+            # Else the alarm is set for a push before this one.
+            self._set_alarm()
         if log.isEnabledFor(logging.DEBUG):
-            log.debug("push %s to %s is stream %d", request.apns_id, redacted(request.device_token), stream_id)
+            log.debug("push %s to %s is stream %d", request.apns_id, redacted(request.device_token), stream.stream_id)
         if self.conn.streams_used >= self._limits.max_requests:
             self.retire(f"carried {self._limits.max_requests} pushes")
 
@@ -152,8 +144,8 @@ class ApnsConnection(APNsTLSClientProtocol):
     # -- what asyncio calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        # uvloop's transports are of no class of asyncio's.
+        self.transport = cast(asyncio.Transport, transport)
         self._liveness.heard_at = self.loop.time()
         self.conn.greet()
         self._write()
@@ -161,16 +153,8 @@ class ApnsConnection(APNsTLSClientProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._liveness.heard_at = self.loop.time()
-        try:
-            events = self.conn.receive_data(data)
-        except Exception as error:
-            # h2's errors and those of the packages below it: all mean that the two ends are out of step for good.
-            self._end(f"protocol error: {error!r}")
-            return
-        for event in events:
-            take = self._takers.get(type(event))
-            if take is not None:
-                take(event)
+        for event in self.conn.receive(data):
+            self._takers[type(event)](event)
         self.flush()
         self._on_change(self)
 
@@ -184,25 +168,13 @@ class ApnsConnection(APNsTLSClientProtocol):
         self.closed.set()
         self._on_lost(self)
 
-    # -- events of h2
+    # -- what HTTP/2 tells
 
-    def _take_headers(self, event: h2.events.ResponseReceived) -> None:
-        stream = self._in_flight.get(event.stream_id)
-        if stream is not None:
-            stream.read_headers(event.headers)
-
-    def _take_data(self, event: h2.events.DataReceived) -> None:
-        # Also what nobody waits for, or it would eat the window of the connection.
-        self.conn.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
-        stream = self._in_flight.get(event.stream_id)
-        if stream is not None:
-            stream.read_body(event.data)
-
-    def _take_end(self, event: h2.events.StreamEnded) -> None:
-        stream = self._in_flight.get(event.stream_id)
-        if stream is None:
+    def _take_answer(self, event: Answered) -> None:
+        in_flight = self._in_flight.get(event.stream.stream_id)
+        if in_flight is None:
             return
-        answer = stream.answer()
+        answer = in_flight.answer()
         self.has_answered = True
         # Only 403 is about the provider token; any other answer comes after it was found valid, and more streams are
         # allowed then: Apple, "Establishing a token-based connection to APNs".
@@ -211,62 +183,61 @@ class ApnsConnection(APNsTLSClientProtocol):
             self._limit_streams()
         if answer.reason in ENDS_CONNECTION:
             self.retire(f"APNs answered {answer.reason}")
-        self._finish(event.stream_id, answer)
+        self._finish(event.stream, answer)
 
-    def _take_reset(self, event: h2.events.StreamReset) -> None:
-        stream = self._in_flight.get(event.stream_id)
-        if stream is None:
+    def _take_broken(self, event: Broken) -> None:
+        in_flight = self._in_flight.get(event.stream.stream_id)
+        if in_flight is None:
             return
-        if event.error_code == ErrorCodes.REFUSED_STREAM:
-            self._finish(event.stream_id, Bounced(why="APNs refused the stream"))
+        if not event.by_peer:
+            self._finish(event.stream, in_flight.lost("APNs' answer was malformed"))
+        elif event.code == ErrorCodes.REFUSED_STREAM:
+            self._finish(event.stream, Bounced(why="APNs refused the stream"))
         else:
-            self._finish(event.stream_id, stream.lost(f"APNs reset the stream, error {_name(event.error_code)}"))
+            self._finish(event.stream, in_flight.lost(f"APNs reset the stream, error {_name(event.code)}"))
 
-    def _take_settings(self, event: h2.events.RemoteSettingsChanged) -> None:
-        if SettingCodes.INITIAL_WINDOW_SIZE in event.changed_settings:
-            self._stream_window_bytes = self.conn.remote_settings.initial_window_size
+    def _take_settings(self, event: SettingsChanged) -> None:
         self._limit_streams()
 
     def _limit_streams(self) -> None:
         ours = self._limits.max_streams if self._is_trusted else 1
-        self._max_in_flight = min(ours, self.conn.remote_settings.max_concurrent_streams)
+        self._max_in_flight = min(ours, self.conn.max_streams)
 
-    def _take_go_away(self, event: h2.events.ConnectionTerminated) -> None:
+    def _take_go_away(self, event: WentAway) -> None:
         """Streams after the last one that APNs looks at were not processed; the others get their answers yet."""
-        self.cause = f"APNs went away: {go_away_reason(event.additional_data)}, error {_name(event.error_code)}"
+        self.cause = f"APNs went away: {go_away_reason(event.reason)}, error {_name(event.code)}"
         self.is_leaving = True
         log.info("%s", self.cause)
-        last_stream_id = event.last_stream_id or 0
-        for stream_id in [stream_id for stream_id in self._in_flight if stream_id > last_stream_id]:
-            self._finish(stream_id, Bounced(why=self.cause))
+        for stream_id, in_flight in tuple(self._in_flight.items()):
+            if stream_id > event.last_stream_id:
+                self._finish(in_flight.stream, Bounced(why=self.cause))
         self._close_if_idle()
 
-    def _take_pong(self, event: h2.events.PingAckReceived) -> None:
+    def _take_pong(self, event: Ponged) -> None:
         self._liveness.pinged_at = None
         self._set_alarm()
 
+    def _take_failure(self, event: Failed) -> None:
+        self._end(f"protocol error: {event.error}", code=event.error.code)
+
     # -- ends
 
-    def _finish(self, stream_id: int, reply: Reply) -> None:
-        stream = self._in_flight.pop(stream_id)
-        self.conn.forget(stream_id)
-        stream.push.settle(reply)
+    def _finish(self, stream: Stream, reply: Reply) -> None:
+        self._in_flight.pop(stream.stream_id).push.settle(reply)
         self._close_if_idle()
 
     def _close_if_idle(self) -> None:
         if self.is_leaving and not self._in_flight:
             self._end(self.cause)
 
-    def _end(self, cause: str) -> None:
+    def _end(self, cause: str, *, code: ErrorCodes = ErrorCodes.NO_ERROR) -> None:
         """Close; nothing more is awaited from APNs."""
         self.cause = self.cause or cause
         self.is_leaving = True
         self._give_up(cause)
         if self.transport is not None and not self.transport.is_closing():
             # What was not written stays so: its pushes are called unsent.
-            self.conn.clear_outbound_data_buffer()
-            with suppress(ProtocolError):
-                self.conn.close_connection()
+            self.conn.say_goodbye(code)
             self._write()
             self.transport.close()
         self._on_change(self)
@@ -274,8 +245,8 @@ class ApnsConnection(APNsTLSClientProtocol):
     def _give_up(self, why: str) -> None:
         """Settle what is in flight: what is not written yet is unsent, the rest uncertain."""
         in_flight, self._in_flight = self._in_flight, {}
-        for stream_id, stream in in_flight.items():
-            stream.push.settle(stream.lost(why) if stream_id < self._written_below else unsent(why))
+        for stream_id, waiting in in_flight.items():
+            waiting.push.settle(waiting.lost(why) if stream_id < self._written_below else unsent(why))
 
     # -- time
 
@@ -308,13 +279,13 @@ class ApnsConnection(APNsTLSClientProtocol):
     def _expire(self, *, now: float) -> bool:
         """End the requests whose time is over. Whether nothing at all was heard since one of them was sent."""
         is_silent = False
-        for stream_id, stream in tuple(self._in_flight.items()):
-            if now < stream.sent_at + self._limits.request_timeout_s:
+        for stream_id, in_flight in tuple(self._in_flight.items()):
+            if now < in_flight.sent_at + self._limits.request_timeout_s:
                 break
-            is_silent = is_silent or self._liveness.heard_at < stream.sent_at
-            self.conn.reset_stream(stream_id, ErrorCodes.CANCEL)
+            is_silent = is_silent or self._liveness.heard_at < in_flight.sent_at
+            self.conn.reset(stream_id, ErrorCodes.CANCEL)
             self.flush()
-            self._finish(stream_id, stream.lost(f"no answer for {self._limits.request_timeout_s:g} s"))
+            self._finish(in_flight.stream, in_flight.lost(f"no answer for {self._limits.request_timeout_s:g} s"))
         return is_silent
 
     # -- writing
@@ -335,5 +306,6 @@ class ApnsConnection(APNsTLSClientProtocol):
         """aioapns would close after 10 seconds; Apple wants connections kept for hours."""
 
 
-def _name(error_code: ErrorCodes | int | None) -> str:
-    return error_code.name if isinstance(error_code, ErrorCodes) else str(error_code)
+def _name(code: int) -> str:
+    """Of an HTTP/2 error, which may be none that anybody knows."""
+    return ErrorCodes(code).name if code in set(ErrorCodes) else str(code)

@@ -1,13 +1,11 @@
 """A push on its way through a pool, and the stream that carries it."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from expo_gateway.protocol.apns import ApnsRequest
+from expo_gateway.providers.apns_events import Stream
 from expo_gateway.providers.apns_reasons import ApnsAnswer, Reply, read_answer, uncertain
-
-# Our choice: APNs' errors are some 60 bytes long, and a proxy's page is not worth more.
-MAX_BODY_BYTES = 4096
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -26,29 +24,18 @@ class Push:
             self.reply.set_result(reply)
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class InFlight:
-    """A stream that waits for its answer."""
+    """A push that waits for its answer."""
 
     push: Push
+    stream: Stream
     sent_at: float
-    status: bytes = b""
-    unique_id: bytes = b""
-    body: bytearray = field(default_factory=bytearray)
-
-    def read_headers(self, headers: list[tuple[bytes, bytes]]) -> None:
-        for name, value in headers:
-            if name == b":status":
-                self.status = bytes(value)
-            elif name == b"apns-unique-id":
-                self.unique_id = bytes(value)
-
-    def read_body(self, part: bytes) -> None:
-        self.body += part[: MAX_BODY_BYTES - len(self.body)]
 
     def answer(self) -> ApnsAnswer:
-        return read_answer(status=self.status, body=bytes(self.body), unique_id=self.unique_id)
+        stream = self.stream
+        return read_answer(status=stream.status, body=stream.body, unique_id=stream.unique_id)
 
     def lost(self, why: str) -> Reply:
         """No more of the answer will come. An acceptance is one by its status alone."""
-        return self.answer() if self.status == b"200" else uncertain(why)
+        return self.answer() if self.stream.status == b"200" else uncertain(why)

@@ -6,9 +6,10 @@ Unsent      the push never reached the provider, or was refused unprocessed: saf
 Uncertain   the push left and no answer came: sending again may deliver twice
 """
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol, TypeVar
+
+from msgspec import Struct
 
 from expo_gateway.protocol.receipt import FailedReceipt
 
@@ -23,8 +24,7 @@ class Scope(Enum):
     CREDENTIAL = "credential"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backoff:
+class Backoff(Struct, frozen=True, kw_only=True):
     """When to try again: `first_s` × `factor` ** (attempts - 1), at most `cap_s`, with jitter.
 
     `retry_after_s` is the provider's own word and beats the arithmetic; it is a lower bound, without a cap.
@@ -38,14 +38,14 @@ class Backoff:
     max_attempts: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Accepted:
+class Accepted(Struct, frozen=True, kw_only=True):
     provider_id: str = ""
     """APNs: `apns-unique-id` or "". FCM: the message name."""
+    receipt_after_s: float | None = None
+    """Magic devices: when the receipt is shown, in seconds after the message was accepted; inf: never."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rejected:
+class Rejected(Struct, frozen=True, kw_only=True):
     """The provider answered no. Without `backoff` that is final and `receipt` is the delivery's receipt."""
 
     reason: str
@@ -60,16 +60,14 @@ class Rejected:
     """When the provider says that the device token died: Unix seconds; None when it does not say."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unsent:
+class Unsent(Struct, frozen=True, kw_only=True):
     why: str
     receipt: FailedReceipt
     """The delivery's receipt if time runs out."""
     backoff: Backoff
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Uncertain:
+class Uncertain(Struct, frozen=True, kw_only=True):
     why: str
     receipt: FailedReceipt
     backoff: Backoff

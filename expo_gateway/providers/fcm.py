@@ -1,19 +1,16 @@
-"""FCM over HTTP v1: one project, one session of kept connections.
+"""FCM over HTTP v1: one project, one pool of kept connections.
 
 API: https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages/send, one push per request. What an answer
 means is decided in fcm_answers; when to try again is the dispatcher's business, but for one new access token.
 """
 
-import asyncio
 import logging
 import ssl
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
-from types import SimpleNamespace
 
-import aiohttp
+from google.oauth2.service_account import Credentials
 
 from expo_gateway.protocol.fcm import MAX_PAYLOAD_BYTES, FcmRequest, payload_size_bytes
 from expo_gateway.protocol.push_token import redacted
@@ -24,12 +21,13 @@ from expo_gateway.providers.fcm_answers import (
     credentials_refused,
     outcome_of,
     read_answer,
-    uncertain,
     unsent,
 )
 from expo_gateway.providers.fcm_credentials import AccessToken, AccessTokens, read_service_account
+from expo_gateway.providers.fcm_http import post_target
 from expo_gateway.providers.fcm_message import FcmMessages
 from expo_gateway.providers.fcm_oauth import AccessRefused, NoAccess, fetch_access
+from expo_gateway.providers.fcm_pool import FcmPool
 
 ENDPOINT = "https://fcm.googleapis.com"
 # Our choice: at FCM's usual 50–150 ms, 64 connections send some 500–1,000 pushes a second.
@@ -37,19 +35,8 @@ MAX_CONNECTIONS = 64
 # https://firebase.google.com/docs/cloud-messaging/scale-fcm#timeouts: at least ten seconds.
 REQUEST_TIMEOUT_S = 15.0
 CONNECT_TIMEOUT_S = 5.0
-# Our choice: FCM's answers have a few hundred bytes, its longest errors some 2 KB.
-MAX_ANSWER_BYTES = 65_536
-# Our choice: for connections to say goodbye.
-CLOSE_TIMEOUT_S = 5.0
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class _Progress:
-    """How far one request got. From `written` on, FCM may have it."""
-
-    written: bool = False
 
 
 class FcmProvider:
@@ -57,7 +44,7 @@ class FcmProvider:
 
     `endpoint` and the account's `token_uri` may point to an emulator; `emulated` says that they do. `ssl_context` is
     for both, and must offer HTTP/1.1 if it offers anything by ALPN. Raises SettingsError for an unusable service
-    account.
+    account or endpoint; blocks for some tens of milliseconds.
 
     Deadlines: `request_timeout_s` for a free connection, again for an access token where one is needed, and again for
     the answer; `connect_timeout_s` for name look-up, TCP and TLS.
@@ -66,7 +53,7 @@ class FcmProvider:
     def __init__(
         self,
         *,
-        service_account: Mapping[str, object],
+        service_account: Mapping[str, object] | Credentials,
         endpoint: str = ENDPOINT,
         clock: Callable[[], float],
         emulated: bool,
@@ -75,22 +62,26 @@ class FcmProvider:
         request_timeout_s: float = REQUEST_TIMEOUT_S,
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
     ) -> None:
-        credentials = read_service_account(service_account)
+        credentials = (
+            service_account if isinstance(service_account, Credentials) else read_service_account(service_account)
+        )
         self._messages = FcmMessages(credentials=credentials, endpoint=endpoint)
         self._url = self._messages.url
         self._clock = clock
         self._emulated = emulated
-        self._ssl_context = ssl_context
-        self._max_connections = max_connections
-        self._request_timeout_s = request_timeout_s
-        self._connect_timeout_s = connect_timeout_s
-        self._slots = asyncio.Semaphore(max_connections)
-        self._deadlines: set[asyncio.Timeout] = set()
-        """Of the requests in flight."""
-        self._session: aiohttp.ClientSession | None = None
+        target = post_target(self._url)
+        if ssl_context is None and target.is_tls:
+            ssl_context = _default_context()
+        self._pool = FcmPool(
+            target=target,
+            ssl_context=ssl_context if target.is_tls else None,
+            max_connections=max_connections,
+            request_timeout_s=request_timeout_s,
+            connect_timeout_s=connect_timeout_s,
+        )
         self._closed = False
         self._tokens = AccessTokens(
-            account=str(service_account["client_email"]),
+            account=str(credentials.service_account_email),
             fetch=partial(fetch_access, credentials, ssl_context=ssl_context, timeout_s=request_timeout_s),
             clock=clock,
             timeout_s=request_timeout_s,
@@ -103,40 +94,13 @@ class FcmProvider:
     def emulated(self) -> bool:
         return self._emulated
 
-    async def open(self) -> None:
-        """Make the session; the first `send` does it otherwise. No connection is opened yet."""
-        self._opened()
-
     async def close(self) -> None:
         """Let go of connections and token. What is in flight ends as Uncertain, what waits as Unsent. Idempotent."""
         if self._closed:
             return
         self._closed = True
+        await self._pool.close()
         await self._tokens.close()
-        for deadline in self._deadlines:
-            if not deadline.expired():
-                deadline.reschedule(asyncio.get_running_loop().time())
-        try:
-            async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                await self._ended()
-        except TimeoutError:
-            logger.warning("pushes to FCM were still under way after %s s", CLOSE_TIMEOUT_S)
-        finally:
-            await self._disconnect()
-
-    async def _ended(self) -> None:
-        """Nothing is in flight any more. Only then the session is closed: that would cancel who is inside it."""
-        for _ in range(self._max_connections):
-            await self._slots.acquire()
-
-    async def _disconnect(self) -> None:
-        if self._session is None:
-            return
-        try:
-            async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                await self._session.close()
-        except TimeoutError:
-            logger.warning("connections to FCM did not close in %s s", CLOSE_TIMEOUT_S)
 
     async def send(self, request: FcmRequest) -> Outcome:
         try:
@@ -151,10 +115,10 @@ class FcmProvider:
         return outcome
 
     async def _send(self, request: FcmRequest) -> Outcome:
-        size_bytes = payload_size_bytes(request)
-        if size_bytes > MAX_PAYLOAD_BYTES:
-            return Rejected(status=400, reason="MessageTooBig", receipt=too_big(size_bytes, MAX_PAYLOAD_BYTES))
         body = self._messages.body(request)
+        # What FCM counts is part of the body, so it is counted only for one that is longer.
+        if len(body) > MAX_PAYLOAD_BYTES and (size_bytes := payload_size_bytes(request)) > MAX_PAYLOAD_BYTES:
+            return Rejected(status=400, reason="MessageTooBig", receipt=too_big(size_bytes, MAX_PAYLOAD_BYTES))
         token = await self._tokens.current()
         if not isinstance(token, AccessToken):
             return _without_token(token)
@@ -172,95 +136,23 @@ class FcmProvider:
         return outcome_of(answer, now=self._clock())
 
     async def _post(self, body: bytes, token: AccessToken) -> FcmAnswer | Unsent | Uncertain:
-        """One request on a connection of its own. A free one is waited for here: aiohttp's waiting can't be told from
-        its connecting."""
-        if self._closed:
-            return unsent("the provider is closed")
-        try:
-            async with asyncio.timeout(self._request_timeout_s):
-                await self._slots.acquire()
-        except TimeoutError:
-            return unsent("no connection was free in time")
-        try:
-            return await self._exchange(body, token)
-        finally:
-            self._slots.release()
-
-    async def _exchange(self, body: bytes, token: AccessToken) -> FcmAnswer | Unsent | Uncertain:
-        if self._closed:
-            return unsent("the provider is closed")
-        progress = _Progress()
-        try:
-            # An answer that trickles ends here: every byte of it starts aiohttp's `sock_read` anew.
-            async with asyncio.timeout(self._connect_timeout_s + self._request_timeout_s) as deadline:
-                self._deadlines.add(deadline)
-                try:
-                    return await self._answer(body, token, progress)
-                finally:
-                    self._deadlines.discard(deadline)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            return _without_answer(_described(error), written=progress.written)
-
-    async def _answer(self, body: bytes, token: AccessToken, progress: _Progress) -> FcmAnswer:
-        headers = {"Authorization": f"Bearer {token.value}"}
-        async with self._opened().post(
-            self._url, data=body, headers=headers, allow_redirects=False, trace_request_ctx=progress
-        ) as response:
-            return read_answer(status=response.status, headers=response.headers, body=await _read(response))
-
-    def _opened(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._max_connections, ssl=self._ssl_context or True),
-                timeout=aiohttp.ClientTimeout(
-                    total=None, connect=self._connect_timeout_s, sock_read=self._request_timeout_s
-                ),
-                # Unpacked answers could be of any size.
-                headers={"Content-Type": "application/json", "Accept-Encoding": "identity"},
-                auto_decompress=False,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                trace_configs=[_written_trace()],
-            )
-        return self._session
+        answer = await self._pool.post(body, bearer=token.value)
+        if isinstance(answer, Unsent | Uncertain):
+            return answer
+        return read_answer(status=answer.status, headers=answer.headers, body=answer.body)
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes | None:
-    """The first MAX_ANSWER_BYTES of the body; None when it broke off. What is left unread closes the connection."""
-    body = bytearray()
-    try:
-        while chunk := await response.content.read(MAX_ANSWER_BYTES - len(body)):
-            body += chunk
-    except (aiohttp.ClientError, TimeoutError, OSError):
-        return None
-    return bytes(body)
-
-
-def _written_trace() -> aiohttp.TraceConfig:
-    """Sets `written` of the request's _Progress just before its first byte goes out."""
-
-    async def headers_sent(
-        _session: aiohttp.ClientSession, context: SimpleNamespace, _params: aiohttp.TraceRequestHeadersSentParams
-    ) -> None:
-        context.trace_request_ctx.written = True
-
-    trace = aiohttp.TraceConfig()
-    trace.on_request_headers_sent.append(headers_sent)
-    return trace
+def _default_context() -> ssl.SSLContext:
+    """Takes tens of milliseconds, and some 0.8 MB."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 def _without_token(missing: AccessRefused | NoAccess) -> Rejected | Unsent:
     if isinstance(missing, AccessRefused):
         return credentials_refused(status=missing.status, error=missing.error, text=missing.text)
     return unsent(missing.why)
-
-
-def _without_answer(why: str, *, written: bool) -> Unsent | Uncertain:
-    return uncertain(why) if written else unsent(why)
-
-
-def _described(error: Exception) -> str:
-    text = str(error)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _log(outcome: Outcome, request: FcmRequest) -> None:

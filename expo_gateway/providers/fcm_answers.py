@@ -66,8 +66,8 @@ class FcmAnswer:
 
 
 def read_answer(*, status: int, headers: Mapping[str, str], body: bytes | None) -> FcmAnswer:
-    """`headers` looks names up without regard to case. `body` None: it broke off."""
-    retry_after = headers.get("Retry-After", "")
+    """`headers` has names in lower case. `body` None: it broke off."""
+    retry_after = headers.get("retry-after", "")
     if body is None:
         return FcmAnswer(status=status, retry_after=retry_after, is_cut=True)
     answer = _object(_json(body))

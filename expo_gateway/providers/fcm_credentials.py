@@ -54,6 +54,19 @@ def read_service_account(info: Mapping[str, object]) -> service_account.Credenti
         raise SettingsError("service account: 'private_key' is not an RSA key in PEM form") from error
 
 
+def signed_alike(
+    credentials: service_account.Credentials, *, project_id: str, client_email: str, token_uri: str
+) -> service_account.Credentials:
+    """Those of another account with the same key, which is not checked again."""
+    return service_account.Credentials(  # type: ignore[no-untyped-call]
+        credentials.signer,
+        service_account_email=client_email,
+        token_uri=token_uri,
+        project_id=project_id,
+        scopes=[SCOPE],
+    )
+
+
 class AccessTokens:
     """The access token of one service account.
 

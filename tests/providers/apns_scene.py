@@ -11,10 +11,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from expo_gateway.emulators.apns import ApnsEmulator
-from expo_gateway.emulators.faults import Act, Fault, Faults
+from expo_gateway.emulators.fault_rules import Faults
+from expo_gateway.emulators.faults import Act
 from expo_gateway.emulators.inbox import Inbox
 from expo_gateway.emulators.tls import EmulatorTls
 from expo_gateway.emulators.virtual_devices import VirtualDevices
+from expo_gateway.emulators.world import EmulatedWorld
 from expo_gateway.protocol.apns import ApnsRequest
 from expo_gateway.providers.apns import ApnsEndpoint, ApnsKey, ApnsLimits, ApnsProvider
 from expo_gateway.providers.apns_connection import ApnsConnection
@@ -92,10 +94,7 @@ class Scene:
 
     async def emulator_at(self, port: int, **switches: Any) -> ApnsEmulator:
         emulator = ApnsEmulator(
-            inbox=self.inbox,
-            devices=self.devices,
-            faults=self.faults,
-            clock=self.clock,
+            world=EmulatedWorld(clock=self.clock, inbox=self.inbox, apns_devices=self.devices, faults=self.faults),
             ssl_context=self.tls.server_context(("h2",)),
             **switches,
         )
@@ -136,7 +135,7 @@ class Scene:
         return provider
 
     def fault(self, act: Act, *, times: int | None = 1, device_token: str | None = None) -> None:
-        self.faults.add(Fault(act=act, times=times, device_token=device_token))
+        self.faults.force(act, times=times, device_token=device_token)
 
 
 async def send_all(provider: ApnsProvider, requests: list[ApnsRequest]) -> list[Outcome]:

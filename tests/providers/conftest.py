@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from expo_gateway.emulators.tls import EmulatorTls, ensure_certificates
+from expo_gateway.emulators.authority import ensure_certificates
+from expo_gateway.emulators.tls import EmulatorTls
 from expo_gateway.providers.apns import ApnsKey
 from expo_gateway.providers.fcm import FcmProvider
 from tests.providers.apns_scene import Scene, new_key

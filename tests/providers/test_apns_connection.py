@@ -82,7 +82,7 @@ async def test_a_lowered_stream_limit_is_kept(apns_scene: Scene) -> None:
     await send_all(provider, [new_request() for _ in range(10)])
     server.lines[0].change(SettingCodes.MAX_CONCURRENT_STREAMS, 2)
     [connection] = connections_of(provider)
-    await until(lambda: connection.conn.remote_settings.max_concurrent_streams == 2)
+    await until(lambda: connection.conn.max_streams == 2)
     open_at_once.clear()
 
     assert await send_all(provider, [new_request() for _ in range(10)]) == [Accepted()] * 10
@@ -133,7 +133,7 @@ async def test_a_window_for_streams_that_is_too_small_leaves_the_push_unsent(apn
     await provider.send(new_request())
     server.lines[0].change(SettingCodes.INITIAL_WINDOW_SIZE, 30)
     [connection] = connections_of(provider)
-    await until(lambda: connection.conn.remote_settings.initial_window_size == 30)
+    await until(lambda: connection.conn.stream_window_bytes == 30)
 
     outcome = await provider.send(new_request(payload=b'{"aps":{"alert":"more than thirty bytes"}}'))
 

@@ -3,8 +3,13 @@
 import pytest
 from hpack import Decoder, NeverIndexedHeaderTuple
 
-from expo_gateway.providers.apns_headers import bad_field, header_block, quoted
+from expo_gateway.protocol.apns import ApnsRequest
+from expo_gateway.providers.apns_headers import MAX_COMMON, HeaderBlocks, bad_field, quoted
 from tests.providers.apns_scene import new_request
+
+
+def header_block(request: ApnsRequest, *, authority: str, authorization: str) -> bytes:
+    return HeaderBlocks(authority=authority).block(request, authorization=authorization)
 
 
 def decoded(block: bytes) -> list[tuple[str, str]]:
@@ -20,10 +25,10 @@ def test_a_block_holds_every_field_of_the_request() -> None:
         (":authority", "api.push.apple.com"),
         (":path", "/3/device/ab12"),
         ("authorization", "bearer x.y.z"),
-        ("apns-id", request.apns_id),
         ("apns-topic", "a.b"),
         ("apns-push-type", "alert"),
         ("apns-priority", "5"),
+        ("apns-id", request.apns_id),
         ("apns-expiration", "0"),
         ("apns-collapse-id", "číslo 1"),
     ]
@@ -34,6 +39,36 @@ def test_fields_that_are_not_given_are_not_sent() -> None:
 
     assert "apns-expiration" not in names
     assert "apns-collapse-id" not in names
+
+
+@pytest.mark.parametrize(
+    "change", [{"topic": "another"}, {"push_type": "voip"}, {"priority": 1}, {"apns_id": "another"}], ids=str
+)
+def test_a_block_has_nothing_of_the_one_before_it(change: dict[str, object]) -> None:
+    blocks = HeaderBlocks(authority="a")
+    request = new_request(collapse_id="x", expiration=1)
+    blocks.block(request, authorization="b")
+    changed = new_request(**change)
+
+    assert blocks.block(changed, authorization="b") == header_block(changed, authority="a", authorization="b")
+
+
+def test_a_new_provider_token_is_sent_from_then_on() -> None:
+    blocks = HeaderBlocks(authority="a")
+    request = new_request()
+
+    tokens = [dict(decoded(blocks.block(request, authorization=token)))["authorization"] for token in ("b", "c", "b")]
+
+    assert tokens == ["b", "c", "b"]
+
+
+def test_the_parts_that_are_kept_are_few() -> None:
+    blocks = HeaderBlocks(authority="a")
+
+    for number in range(3 * MAX_COMMON):
+        assert ("apns-topic", f"t{number}") in decoded(blocks.block(new_request(topic=f"t{number}"), authorization=""))
+
+    assert len(blocks._common) <= MAX_COMMON
 
 
 @pytest.mark.parametrize("length", [1, 126, 127, 128, 254, 255, 256, 16_383, 16_384, 50_000])

@@ -32,7 +32,6 @@ async def test_trap_b_nothing_is_kept_of_a_push_that_has_its_answer(apns_scene: 
     [connection] = connections_of(provider)
     assert connection.conn.streams_used == 500
     assert not connection.conn.streams
-    assert not connection.conn._closed_streams
     assert not connection._in_flight
     assert not connection.requests
     assert not connection.request_streams

@@ -50,7 +50,7 @@ TRIED_AGAIN = PAUSES_THE_PROJECT | {"internal", "unavailable", "unspecified_erro
 
 def outcome(status: int, body: object = b"", **headers: str) -> Outcome:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    named = {name.replace("_", "-").title(): value for name, value in headers.items()}
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
     return outcome_of(read_answer(status=status, headers=named, body=content), now=NOW)
 
 

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
-from expo_gateway.emulators.faults import Answer, Disconnect, Fault, Faults, Hang
+from expo_gateway.emulators.authority import ensure_certificates
+from expo_gateway.emulators.fault_rules import Faults
+from expo_gateway.emulators.faults import Answer, Disconnect, Hang
 from expo_gateway.emulators.fcm import FcmEmulator
 from expo_gateway.emulators.inbox import Inbox
 from expo_gateway.emulators.oauth import OAuth
-from expo_gateway.emulators.tls import EmulatorTls, ensure_certificates
-from expo_gateway.emulators.virtual_devices import VirtualDevices
+from expo_gateway.emulators.tls import EmulatorTls
+from expo_gateway.emulators.world import EmulatedWorld
 from expo_gateway.providers.base import Accepted, Rejected, Uncertain, Unsent
 from tests.providers.scripted_fcm import REQUEST, Clock, ScriptedFcm, provider_at, scripted_fcm, service_account
 
@@ -45,8 +47,8 @@ def inbox() -> Inbox:
 
 @pytest.fixture
 async def emulator(clock: Clock, tls: EmulatorTls, inbox: Inbox, faults: Faults) -> AsyncIterator[FcmEmulator]:
-    devices = VirtualDevices()
-    started = FcmEmulator(inbox=inbox, devices=devices, faults=faults, clock=clock, oauth=OAuth(clock=clock))
+    world = EmulatedWorld(clock=clock, inbox=inbox, faults=faults)
+    started = FcmEmulator(world=world, oauth=OAuth(clock=clock))
     # The provider's assertions are dated by google-auth, with the machine's own time.
     clock.now = time.time()
     await started.start("127.0.0.1", tls=tls.server_context())
@@ -90,7 +92,7 @@ async def test_an_untrusted_certificate_leaves_the_push_unsent(
 async def test_the_emulators_faults_have_their_outcomes(
     emulator: FcmEmulator, faults: Faults, clock: Clock, tls: EmulatorTls, act: Any, expected: type
 ) -> None:
-    faults.add(Fault(act=act))
+    faults.force(act)
     limits = {"ssl_context": tls.client_context(("http/1.1",)), "request_timeout_s": 0.5}
     async with provider_at(emulator.url, clock=clock, **limits) as provider:
         assert isinstance(await provider.send(REQUEST), expected)

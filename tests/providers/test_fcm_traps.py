@@ -54,9 +54,11 @@ async def test_trap_a_token_for_every_push_one_serves_all(fcm: ScriptedFcm, prov
 async def test_trap_a_token_in_the_constructor_none_is_fetched_before_the_first_push(
     fcm: ScriptedFcm, provider: FcmProvider
 ) -> None:
-    await provider.open()
-
     assert not fcm.token_forms
+
+    await provider.send(REQUEST)
+
+    assert len(fcm.token_forms) == 1
 
 
 async def test_trap_a_blocking_token_exchange_the_loop_runs_on(fcm: ScriptedFcm, provider: FcmProvider) -> None:
