@@ -4,10 +4,10 @@ Expo promises a receipt within 15 minutes (https://docs.expo.dev/push-notificati
 default retries end ten minutes after a message was accepted.
 """
 
-from dataclasses import dataclass
+import msgspec
 
 from expo_gateway.protocol.message import PushMessage
-from expo_gateway.protocol.receipt import RECEIPT_OK_JSON, FailedReceipt, expo_error
+from expo_gateway.protocol.receipt import RECEIPT_OK_JSON, FailedReceipt, expo_error, held_receipt
 from expo_gateway.providers.base import Accepted, Backoff, Outcome, Unsent
 
 RETRY_BUDGET_S = 600.0
@@ -19,8 +19,8 @@ LATE_S = 60.0
 JITTER = 0.25
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
+# A Struct is made in a tenth of the time that a frozen dataclass takes, and every delivery has one.
+class Window(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """When a delivery may be tried."""
 
     lapses_at: float | None
@@ -31,14 +31,22 @@ class Window:
     """Now or never: one attempt; only what never reached the provider is tried again."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Final:
+class Final(msgspec.Struct, frozen=True, kw_only=True):
     receipt: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Again:
+class Again(msgspec.Struct, frozen=True, kw_only=True):
     due_at: float
+
+
+DELIVERED = Final(receipt=RECEIPT_OK_JSON)
+
+
+def delivered(outcome: Accepted, *, accepted_at: float) -> Final:
+    """`accepted_at`: of the message, by us."""
+    if outcome.receipt_after_s is None:
+        return DELIVERED
+    return Final(receipt=held_receipt(accepted_at + outcome.receipt_after_s))
 
 
 def window(message: PushMessage, *, accepted_at: float, budget_s: float = RETRY_BUDGET_S) -> Window:
@@ -65,7 +73,7 @@ def is_over(window: Window, *, attempts: int, now: float) -> bool:
 def decide(outcome: Outcome, *, window: Window, attempts: int, now: float, jitter: float) -> Final | Again:
     """`attempts` counts this one. `jitter` is a random number in [0, 1)."""
     if isinstance(outcome, Accepted):
-        return Final(receipt=RECEIPT_OK_JSON)
+        return DELIVERED
     final = Final(receipt=outcome.receipt.to_json(sent_at=now))
     if outcome.backoff is None or (window.once and not isinstance(outcome, Unsent)):
         return final

@@ -3,6 +3,8 @@
 from collections import Counter
 from dataclasses import dataclass
 
+from msgspec import Struct
+
 from expo_gateway.protocol.device import Platform
 from expo_gateway.protocol.receipt import FailedReceipt
 
@@ -14,8 +16,7 @@ BREAKER_FIRST_S = 5.0
 BREAKER_CAP_S = 300.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pause:
+class Pause(Struct, frozen=True, kw_only=True):
     """Everything sent with the credential waits."""
 
     until: float
@@ -80,6 +81,10 @@ class Holds:
 
     def credential_works(self, key: Key) -> None:
         self._open.pop(key, None)
+
+    def clear(self) -> None:
+        self._pauses.clear()
+        self._open.clear()
 
     def paused(self, *, now: float) -> Counter[Platform]:
         """How many credentials have a pause now."""

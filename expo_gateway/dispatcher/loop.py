@@ -1,20 +1,22 @@
 """The dispatcher: takes due batches from the outbox, has their deliveries tried, gives them back.
 
-It wakes on a new batch, on the next due time, on a poll (other processes write to the same outbox), and on stop.
+It wakes on a new batch, on the next due time, when the clock was moved, on a poll (other processes write to the same
+outbox), and on stop.
 """
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 
 from expo_gateway.dispatcher.recorder import Recorder
 from expo_gateway.dispatcher.sender import Sender
-from expo_gateway.dispatcher.work import BatchWork
+from expo_gateway.dispatcher.work import LEAST_WAIT_S, BatchWork
 from expo_gateway.errors import StoreUnavailable
 from expo_gateway.outbox.base import Claim, Outbox
-from expo_gateway.protocol.ticket import accepted_at
+from expo_gateway.protocol.ticket import BatchId, accepted_at
 from expo_gateway.registry.base import Registry
 
 log = logging.getLogger(__name__)
@@ -49,17 +51,33 @@ class Dispatcher:
         clock: Callable[[], float],
         receipts_kept_s: float,
         drain_s: float = 10.0,
+        poll_s: float = POLL_S,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`clock` is what deliveries go by; whoever moves it calls `clock_moved`. `monotonic` never jumps.
+
+        `poll_s` may be long where no other process writes to the outbox.
+        """
         self._outbox = outbox
         self._clock = clock
         self._receipts_kept_s = receipts_kept_s
         self._drain_s = drain_s
-        self._recorder = Recorder(outbox)
-        self._work = BatchWork(registry=registry, sender=sender, recorder=self._recorder, clock=clock)
+        self._poll_s = poll_s
+        self._monotonic = monotonic
+        self._observer = sender.observer
+        self._held: set[BatchId] = set()
+        """Claimed, and not yet given back."""
+        self._recorder = Recorder(outbox, observer=sender.observer, on_release=self._held.discard)
+        self._work = BatchWork(
+            registry=registry, sender=sender, recorder=self._recorder, clock=clock, monotonic=monotonic
+        )
         self._active: dict[asyncio.Task[None], Claim] = {}
+        self._active_of: Counter[str] = Counter()
+        """Active batches by project."""
         self._wakes = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._turned_at = clock()
+        self._moved = asyncio.Event()
+        self._turned_at = monotonic()
         self._has_ended = False
         self.counts = sender.counts
 
@@ -67,17 +85,29 @@ class Dispatcher:
         """Something is due now."""
         self._wakes.set()
 
+    def clock_moved(self) -> None:
+        """The clock was set, stopped or started: what was due later may be due, or over, now."""
+        self._work.clock_moved()
+        self._moved.set()
+        self._wakes.set()
+
+    def accepted(self, project_id: str) -> None:
+        """A batch of this project is due now. While nothing more of it may be claimed, only the end of one of the
+        active batches changes that, and wakes us itself."""
+        if self._active_of[project_id] < MAX_PROJECT_BATCHES and len(self._active) < MAX_BATCHES:
+            self._wakes.set()
+
     def stop(self) -> None:
         """Claim nothing more; finish what is claimed within `drain_s`, give back the rest."""
         self._stopping.set()
         self._wakes.set()
 
     def is_stuck(self) -> bool:
-        return self._clock() - self._turned_at > STUCK_AFTER_S
+        return self._monotonic() - self._turned_at > max(STUCK_AFTER_S, 2 * self._poll_s)
 
     def trouble(self) -> str:
         """Why nothing is delivered, "" when nothing is in the way of it."""
-        now = self._clock()
+        now = self._monotonic()
         if self._has_ended:
             return "the dispatcher has ended; only a restart helps"
         if self._stopping.is_set():
@@ -93,6 +123,11 @@ class Dispatcher:
     def active_batches(self) -> int:
         return len(self._active)
 
+    async def all_finished(self) -> None:
+        """Returns when no batch is being worked on."""
+        while self._active:
+            await asyncio.wait(tuple(self._active))
+
     async def run(self) -> None:
         try:
             await self._run()
@@ -104,7 +139,8 @@ class Dispatcher:
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as group:
-            keepers = [group.create_task(keeper()) for keeper in (self._recorder.run, self._extend, self._expire)]
+            always = (self._recorder.run, self._work.lanes.run, self._extend, self._expire)
+            keepers = [group.create_task(keeper()) for keeper in always]
             try:
                 await self._claim_until_stopped(group)
                 await self._drain()
@@ -116,7 +152,7 @@ class Dispatcher:
 
     async def _claim_until_stopped(self, group: asyncio.TaskGroup) -> None:
         while not self._stopping.is_set():
-            self._turned_at = self._clock()
+            self._turned_at = self._monotonic()
             self._wakes.clear()
             try:
                 wait_s = await self._turn(group)
@@ -127,44 +163,40 @@ class Dispatcher:
                 log.exception("a turn of the dispatcher failed")
                 wait_s = STORE_AGAIN_S
             if wait_s > 0:
-                await self._sleep(wait_s)
+                await _wait_for(self._wakes, timeout_s=max(wait_s, LEAST_WAIT_S))
 
     async def _turn(self, group: asyncio.TaskGroup) -> float:
         """Claim what fits and start it. Returns how long to wait for the next turn, unless something wakes us."""
         free = MAX_BATCHES - len(self._active)
         if free == 0:
-            return POLL_S
+            return self._poll_s
         due_at = await self._outbox.next_due_at()
         now = self._clock()
         if due_at is None or due_at > now:
-            return POLL_S if due_at is None else min(POLL_S, due_at - now)
+            return self._poll_s if due_at is None else min(self._poll_s, due_at - now)
         claims = await self._outbox.claim(
             now=now, lease_s=LEASE_S, limit=min(free, MAX_PROJECT_BATCHES), skip_projects=self._full_projects()
         )
-        held = {claim.batch_id for claim in self._active.values()}
         for claim in claims:
-            if claim.batch_id in held:
+            if claim.batch_id in self._held:
                 continue  # its lease lapsed under our hands and is ours anew: the work on it goes on
             self.counts.claim_lag_s.observe(now - _due_at(claim))
             task = group.create_task(self._work.run(claim))
             self._active[task] = claim
+            self._held.add(claim.batch_id)
+            self._active_of[claim.project_id] += 1
             task.add_done_callback(self._finished)
-        return 0.0 if claims else POLL_S
+        return 0.0 if claims else self._poll_s
 
     def _full_projects(self) -> list[str]:
-        held = Counter(claim.project_id for claim in self._active.values())
-        return [project_id for project_id, batches in held.items() if batches >= MAX_PROJECT_BATCHES]
+        return [project_id for project_id, batches in self._active_of.items() if batches >= MAX_PROJECT_BATCHES]
 
     def _finished(self, task: asyncio.Task[None]) -> None:
-        del self._active[task]
+        project_id = self._active.pop(task).project_id
+        self._active_of[project_id] -= 1
+        if not self._active_of[project_id]:
+            del self._active_of[project_id]
         self._wakes.set()
-
-    async def _sleep(self, wait_s: float) -> None:
-        try:
-            async with asyncio.timeout(wait_s):
-                await self._wakes.wait()
-        except TimeoutError:
-            return
 
     async def _drain(self) -> None:
         if self._active:
@@ -176,6 +208,7 @@ class Dispatcher:
     async def _give_back(self) -> None:
         """What a store that is away does not take back in time keeps its lease, which lapses."""
         late = list(self._active)
+        self._work.lanes.abandon()
         for task in late:
             task.cancel()
         with suppress(TimeoutError):
@@ -199,13 +232,22 @@ class Dispatcher:
 
     async def _expire(self) -> None:
         while True:
+            self._moved.clear()
+            before = self._clock() - self._receipts_kept_s
             try:
-                await self._outbox.expire(before=self._clock() - self._receipts_kept_s)
+                if await self._outbox.expire(before=before) and self._observer is not None:
+                    self._observer.expired(before=before)
             except StoreUnavailable as error:
                 log.error("old batches could not be removed: %s", error)
             except Exception:
                 log.exception("old batches could not be removed")
-            await asyncio.sleep(EXPIRE_EVERY_S)
+            await _wait_for(self._moved, timeout_s=EXPIRE_EVERY_S)
+
+
+async def _wait_for(event: asyncio.Event, *, timeout_s: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
 
 
 def _due_at(claim: Claim) -> float:

@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from expo_gateway.dispatcher.observer import DeliveryObserver
 from expo_gateway.errors import StoreUnavailable
 from expo_gateway.outbox.base import Outbox, Pending, Progress
 from expo_gateway.protocol.ticket import BatchId
@@ -18,8 +19,17 @@ WRITE_AGAIN_S = 1.0
 class Recorder:
     """The one writer of outcomes. What it was given it keeps until the store has it, however long the store is away."""
 
-    def __init__(self, outbox: Outbox) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        *,
+        observer: DeliveryObserver | None = None,
+        on_release: Callable[[BatchId], None] = lambda _: None,
+    ) -> None:
+        """`on_release` hears of a batch that the store has back, before anyone can claim it again."""
         self._outbox = outbox
+        self._on_release = on_release
+        self._observer = observer
         self._receipts: dict[BatchId, dict[int, bytes]] = {}
         self._released: list[tuple[Progress, asyncio.Future[None]]] = []
         self._news = asyncio.Event()
@@ -90,19 +100,28 @@ class Recorder:
         progress = [item for item, _ in released]
         progress += [Progress(batch_id=batch_id, receipts=of_batch) for batch_id, of_batch in receipts.items()]
         await self._write_until_done(progress)
-        for _, written in released:
+        for item, written in released:
+            self._on_release(item.batch_id)
             if not written.done():
                 written.set_result(None)
 
     async def _write_until_done(self, progress: Sequence[Progress]) -> None:
         while True:
             try:
-                return await self._outbox.record(progress)
+                await self._outbox.record(progress)
             except StoreUnavailable as error:
                 log.error("the outcomes of %d batches wait for the store: %s", len(progress), error)
                 await asyncio.sleep(WRITE_AGAIN_S)
             except Exception:
                 return await self._write_apart(progress)
+            else:
+                return self._tell(progress)
+
+    def _tell(self, progress: Sequence[Progress]) -> None:
+        if self._observer is not None:
+            for item in progress:
+                if item.receipts:
+                    self._observer.settled(item.batch_id, item.receipts)
 
     async def _write_apart(self, progress: Sequence[Progress]) -> None:
         """One of the batches can't be written, whoever's mistake that is; the others must not pay for it."""

@@ -4,45 +4,49 @@ The conclusions are a receipt or a later attempt for the delivery itself, and wh
 a dead device goes to the registry, a project pauses, a credential's breaker opens.
 """
 
-import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import cast
 
-from expo_gateway.dispatcher.decision import Again, Final, Window, decide, is_over, lapsed, window
+import msgspec
+
+from expo_gateway.dispatcher.decision import Again, Final, Window, decide, delivered, is_over, lapsed, window
 from expo_gateway.dispatcher.holds import Holds, Key, Pause
+from expo_gateway.dispatcher.observer import DeliveryObserver, HeldBy
 from expo_gateway.errors import StoreUnavailable
 from expo_gateway.metrics import DeliveryCounts
 from expo_gateway.protocol.apns import ApnsRequest, build_apns_request
-from expo_gateway.protocol.device import Device, Platform, Project
+from expo_gateway.protocol.device import Device, Platform
 from expo_gateway.protocol.fcm import FcmRequest, build_fcm_request
 from expo_gateway.protocol.message import MAX_DATA_BYTES, PushMessage
 from expo_gateway.protocol.push_token import redacted
 from expo_gateway.protocol.receipt import expo_error, too_big
-from expo_gateway.providers.base import Accepted, Outcome, Provider, Rejected, Scope
+from expo_gateway.providers.base import Accepted, Outcome, Provider, Rejected, Scope, Uncertain, Unsent
 from expo_gateway.registry.base import Registry
 
 log = logging.getLogger(__name__)
 
-# Our choice: what one credential may have in flight. Apple and Google take 20 to 100 ms, so that a process can't build
-# more meanwhile; with more, those wait longer who are being answered.
-MAX_IN_FLIGHT = 128
-
 PROVIDERS = {Platform.IOS: "apns", Platform.ANDROID: "fcm"}
-"""As they are called in metrics."""
+OUTCOMES: Mapping[type[Outcome], str] = {
+    Accepted: "accepted",
+    Rejected: "rejected",
+    Unsent: "unsent",
+    Uncertain: "uncertain",
+}
+"""Both as they are called in metrics."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProjectProviders:
+class ProjectProviders(msgspec.Struct, frozen=True, kw_only=True):
     """What a project is sent through. None: it has no credentials for that platform."""
 
     apns: Provider[ApnsRequest] | None
     fcm: Provider[FcmRequest] | None
+    captures: bool = False
+    """It stands in for a real project's own: what goes wrong here says nothing of that project's credentials."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
+# A Struct, because every delivery has one: see Window.
+class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One place of a batch, ready to be tried."""
 
     ticket_id: str
@@ -63,18 +67,18 @@ def credential_key(project_id: str, platform: Platform, *, sandbox: bool) -> Key
 
 
 class Sender:
-    """Tries deliveries. Holds and bounds are per credential, so that one dead provider harms no other."""
+    """Tries deliveries. Holds are per credential, so that one dead provider harms no other."""
 
     def __init__(
         self,
         *,
-        providers: Callable[[Project], ProjectProviders],
+        providers: Callable[[Device], ProjectProviders],
         registry: Registry,
         holds: Holds,
         clock: Callable[[], float],
         jitter: Callable[[], float],
         retry_budget_s: float,
-        max_in_flight: int = MAX_IN_FLIGHT,
+        observer: DeliveryObserver | None = None,
     ) -> None:
         self._providers = providers
         self._registry = registry
@@ -82,8 +86,7 @@ class Sender:
         self._clock = clock
         self._jitter = jitter
         self._retry_budget_s = retry_budget_s
-        self._max_in_flight = max_in_flight
-        self._slots: dict[Key, asyncio.Semaphore] = {}
+        self.observer = observer
         self.counts = DeliveryCounts()
 
     async def attempt(self, delivery: Delivery) -> tuple[Final | Again, int]:
@@ -99,55 +102,54 @@ class Sender:
             return Final(receipt=receipt), delivery.attempts + 1
 
     async def _attempt(self, delivery: Delivery) -> tuple[Final | Again, int]:
+        providers, began_at = self._providers(delivery.device), self._clock()
+        key = delivery.key if not providers.captures else _captured(delivery.key)
         span = window(delivery.message, accepted_at=delivery.accepted_at, budget_s=self._retry_budget_s)
-        async with self._slot(delivery.key):
-            held = self._held(delivery, span)
-            if held is not None:
-                return held, delivery.attempts
-            outcome = await self._timed(delivery)
-        return await self._conclude(delivery, outcome, span), delivery.attempts + 1
+        held = self._held(delivery, span, key, now=began_at)
+        if held is not None:
+            return held, delivery.attempts
+        outcome = await self._through_provider(delivery, providers, now=began_at)
+        self._count(delivery, outcome, took_s=self._clock() - began_at)
+        if self.observer is not None:
+            self.observer.attempt_ended(delivery.ticket_id, n=delivery.attempts + 1, outcome=outcome)
+        if isinstance(outcome, Accepted):
+            self._holds.credential_works(key)
+            if log.isEnabledFor(logging.DEBUG):
+                log.debug("delivery %s to %s: ok", delivery.ticket_id, redacted(delivery.device.push_token))
+            return delivered(outcome, accepted_at=delivery.accepted_at), delivery.attempts + 1
+        return await self._conclude(delivery, outcome, span, key), delivery.attempts + 1
 
-    def _slot(self, key: Key) -> asyncio.Semaphore:
-        slot = self._slots.get(key)
-        if slot is None:
-            slot = self._slots[key] = asyncio.Semaphore(self._max_in_flight)
-        return slot
-
-    def _held(self, delivery: Delivery, span: Window) -> Final | Again | None:
+    def _held(self, delivery: Delivery, span: Window, key: Key, *, now: float) -> Final | Again | None:
         """Why the delivery is not sent now: its time is over, its project waits, its credential is refused."""
-        now = self._clock()
         if is_over(span, attempts=delivery.attempts, now=now):
             self._count_held(delivery, "lapsed")
             return Final(receipt=lapsed().to_json(sent_at=now))
-        pause = self._holds.pause(delivery.key, now=now)
+        pause = self._holds.pause(key, now=now)
         if pause is not None:
             self._count_held(delivery, "paused")
             waits = pause.until <= span.retry_until
             return Again(due_at=pause.until) if waits else Final(receipt=pause.receipt.to_json(sent_at=now))
-        refusal = self._holds.refusal(delivery.key, now=now)
+        refusal = self._holds.refusal(key, now=now)
         if refusal is None:
             return None
         self._count_held(delivery, "breaker")
         return Final(receipt=refusal.to_json(sent_at=now))
 
-    def _count_held(self, delivery: Delivery, by: str) -> None:
+    def _count_held(self, delivery: Delivery, by: HeldBy) -> None:
         self.counts.held[PROVIDERS[delivery.device.platform], by] += 1
+        if self.observer is not None:
+            self.observer.held(delivery.ticket_id, by=by)
 
-    async def _timed(self, delivery: Delivery) -> Outcome:
-        began_at = self._clock()
-        outcome = await self._through_provider(delivery)
+    def _count(self, delivery: Delivery, outcome: Outcome, *, took_s: float) -> None:
+        reason = outcome.reason if isinstance(outcome, Rejected) else ""
         self.counts.attempted(
-            PROVIDERS[delivery.device.platform],
-            type(outcome).__name__.lower(),
-            reason=outcome.reason if isinstance(outcome, Rejected) else "",
-            took_s=self._clock() - began_at,
+            PROVIDERS[delivery.device.platform], OUTCOMES[type(outcome)], reason=reason, took_s=took_s
         )
-        return outcome
 
-    async def _through_provider(self, delivery: Delivery) -> Outcome:
+    async def _through_provider(self, delivery: Delivery, providers: ProjectProviders, *, now: float) -> Outcome:
         message, device, accepted_at = delivery.message, delivery.device, delivery.accepted_at
-        providers = self._providers(device.project)
-        provider = providers.apns if device.platform is Platform.IOS else providers.fcm
+        is_ios = device.platform is Platform.IOS
+        provider = providers.apns if is_ios else providers.fcm
         if provider is None:
             return _failed(f"The project has no credentials for {device.platform.value}.")
         if device.virtual and not provider.emulated:
@@ -155,44 +157,49 @@ class Sender:
         if message.is_too_big:
             receipt = too_big(len(bytes(message.data)), MAX_DATA_BYTES)
             return Rejected(reason="MessageTooBig", status=0, receipt=receipt)
-        if device.platform is Platform.IOS:
+        if is_ios:
             request = build_apns_request(message, device, apns_id=delivery.ticket_id, accepted_at=accepted_at)
+            self._started(delivery, request)
             return await cast(Provider[ApnsRequest], provider).send(request)
-        fcm_request = build_fcm_request(message, device, accepted_at=accepted_at, now=self._clock())
+        fcm_request = build_fcm_request(message, device, accepted_at=accepted_at, now=now)
+        self._started(delivery, fcm_request)
         return await cast(Provider[FcmRequest], provider).send(fcm_request)
 
-    async def _conclude(self, delivery: Delivery, outcome: Outcome, span: Window) -> Final | Again:
+    def _started(self, delivery: Delivery, request: ApnsRequest | FcmRequest) -> None:
+        if self.observer is not None:
+            self.observer.attempt_started(delivery.ticket_id, n=delivery.attempts + 1, request=request)
+
+    async def _conclude(
+        self, delivery: Delivery, outcome: Rejected | Unsent | Uncertain, span: Window, key: Key
+    ) -> Final | Again:
         now = self._clock()
         verdict = decide(outcome, window=span, attempts=delivery.attempts + 1, now=now, jitter=self._jitter())
         if isinstance(verdict, Again):
             self.counts.retries[PROVIDERS[delivery.device.platform]] += 1
-        if isinstance(outcome, Accepted):
-            self._holds.credential_works(delivery.key)
-            if log.isEnabledFor(logging.DEBUG):
-                log.debug("delivery %s to %s: ok", delivery.ticket_id, redacted(delivery.device.push_token))
-        elif isinstance(outcome, Rejected):
-            await self._heed(delivery, outcome, verdict, now=now)
-        if not isinstance(outcome, Accepted):
-            log.info(
-                "delivery %s to %s: %s",
-                delivery.ticket_id,
-                redacted(delivery.device.push_token),
-                outcome.reason if isinstance(outcome, Rejected) else outcome.why,
-            )
+        if isinstance(outcome, Rejected):
+            await self._heed(delivery, outcome, verdict, key, now=now)
+        log.info(
+            "delivery %s to %s: %s",
+            delivery.ticket_id,
+            redacted(delivery.device.push_token),
+            outcome.reason if isinstance(outcome, Rejected) else outcome.why,
+        )
         return verdict
 
-    async def _heed(self, delivery: Delivery, refusal: Rejected, verdict: Final | Again, *, now: float) -> None:
+    async def _heed(
+        self, delivery: Delivery, refusal: Rejected, verdict: Final | Again, key: Key, *, now: float
+    ) -> None:
         """What a refusal means for more than this delivery."""
         if refusal.device_gone:
             await self._bury(delivery.device, gone_at=refusal.gone_at if refusal.gone_at is not None else now)
         if refusal.scope is Scope.DELIVERY:
-            self._holds.credential_works(delivery.key)
+            self._holds.credential_works(key)
         elif refusal.backoff is not None:
             least = now + max(refusal.backoff.first_s, refusal.backoff.retry_after_s or 0.0)
             until = verdict.due_at if isinstance(verdict, Again) else least
-            self._holds.start_pause(delivery.key, Pause(until=until, receipt=refusal.receipt))
+            self._holds.start_pause(key, Pause(until=until, receipt=refusal.receipt))
         elif refusal.scope is Scope.CREDENTIAL:
-            self._holds.credential_refused(delivery.key, refusal.receipt, now=now)
+            self._holds.credential_refused(key, refusal.receipt, now=now)
 
     async def _bury(self, device: Device, *, gone_at: float) -> None:
         try:
@@ -200,6 +207,10 @@ class Sender:
         except StoreUnavailable as error:
             # The receipt says it all the same; the next send to the device will mark it.
             log.warning("%s could not be marked as gone: %s", redacted(device.push_token), error)
+
+
+def _captured(key: Key) -> Key:
+    return f"{key[0]}/captured", key[1]
 
 
 def _failed(message: str) -> Rejected:

@@ -5,14 +5,14 @@ due at some instant; a claim takes it under a lease until it is released or the 
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
+
+import msgspec
 
 from expo_gateway.protocol.ticket import BatchId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewBatch:
+class NewBatch(msgspec.Struct, frozen=True, kw_only=True):
     """An accepted request, as it goes into the store."""
 
     batch_id: BatchId
@@ -24,8 +24,12 @@ class NewBatch:
     """Places that were answered with an error ticket; they have no ticket id and get no receipt."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pending:
+# Our choice: SQLite counts one by one, so many in some 10 ms. Whoever has more looks at how long they are due.
+MAX_COUNTED = 100_000
+
+
+# A Struct is made in a tenth of the time that a frozen dataclass takes, and every claim has one for each place.
+class Pending(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A place that has no receipt yet."""
 
     place: int
@@ -34,23 +38,20 @@ class Pending:
     due_at: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
-    """A batch under a lease: work on `pending` until `leased_until`, or extend."""
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """A batch under a lease: work on `pending` until it lapses, or extend."""
 
     batch_id: BatchId
     project_id: str
     body: bytes
     pending: tuple[Pending, ...]
-    leased_until: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """What an owner of a claim writes back."""
 
     batch_id: BatchId
-    receipts: Mapping[int, bytes] = field(default_factory=dict)
+    receipts: Mapping[int, bytes] = msgspec.field(default_factory=dict)
     """place -> receipt JSON. A place that has one already keeps it."""
     retries: Sequence[Pending] = ()
     """Places to be tried again, with their new attempts and due times."""
@@ -98,7 +99,7 @@ class Outbox(Protocol):
         ...
 
     async def pending_batches(self) -> int:
-        """Batches with pending places."""
+        """Batches with pending places; MAX_COUNTED when there are so many or more."""
         ...
 
     async def expire(self, *, before: float) -> int:

@@ -5,7 +5,6 @@ place for the few places that need more than a byte, or NULL.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 import msgspec
@@ -33,8 +32,7 @@ class BrokenRow(ValueError):
     """What the store holds about a batch can't be read."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Places:
+class Places(msgspec.Struct, frozen=True, kw_only=True):
     states: bytes
     receipts: Mapping[int, bytes]
     """Receipt JSON of the FAILED places."""
@@ -80,7 +78,7 @@ def postponed(places: Places, retries: Sequence[Pending]) -> Places:
         for retry in retries
         if 0 <= retry.place < len(states) and states[retry.place] == PENDING
     }
-    return replace(places, retries={**places.retries, **tried}) if tried else places
+    return msgspec.structs.replace(places, retries={**places.retries, **tried}) if tried else places
 
 
 def is_done(places: Places) -> bool:

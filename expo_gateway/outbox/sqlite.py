@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Final
 
 from expo_gateway.outbox import sqlite_rows
-from expo_gateway.outbox.base import Claim, NewBatch, Progress
+from expo_gateway.outbox.base import MAX_COUNTED, Claim, NewBatch, Progress
 from expo_gateway.outbox.places import BrokenRow, fresh, receipt
 from expo_gateway.outbox.sqlite_rows import Added, SetAside
-from expo_gateway.protocol.ticket import BatchId, earliest_batch_id, parse_ticket_id
+from expo_gateway.protocol.ticket import BatchId, earliest_batch_id, parse_ticket_ids
 from expo_gateway.sqlite_connection import migration_scripts
 from expo_gateway.sqlite_file import SqliteFile
 
@@ -35,11 +35,10 @@ BATCH_ID_BYTES: Final = 16
 class SqliteOutbox:
     """Implements Outbox. Any number of them, in any number of processes, may share a file."""
 
-    def __init__(self, file: SqliteFile, *, owner: int | None = None, keep_bodies: bool = False) -> None:
-        """`owner` is under 2**63 and nobody else's. `keep_bodies` keeps them after the last receipt, until expiry."""
+    def __init__(self, file: SqliteFile, *, owner: int | None = None) -> None:
+        """`owner` is under 2**63 and nobody else's."""
         self._file = file
         self._owner = secrets.randbits(63) if owner is None else owner
-        self._keep_bodies = keep_bodies
 
     async def open(self) -> None:
         """Make or update the tables. SettingsError: they were made by a newer program."""
@@ -50,7 +49,7 @@ class SqliteOutbox:
         if len(batch.batch_id) != BATCH_ID_BYTES:  # the table would refuse it, and all that is added together with it
             raise ValueError(f"a batch id has {BATCH_ID_BYTES} bytes, not {len(batch.batch_id)}")
         places = fresh(batch.places, batch.refused)
-        added = Added(batch=batch, places=places, keep_body=self._keep_bodies)
+        added = Added(batch=batch, places=places)
         await self._file.write_together(sqlite_rows.add, added)
 
     async def claim(
@@ -81,21 +80,19 @@ class SqliteOutbox:
         """
         return await self._file.write(sqlite_rows.end_leases)
 
+    async def end_own_leases(self, *, now: float) -> int:
+        """The same for what was claimed under this owner's number: by its predecessor, which is known to be dead."""
+        return await self._file.write(partial(sqlite_rows.end_leases_of, owner=self._owner, now=now))
+
     async def record(self, progress: Sequence[Progress]) -> None:
         """Batches that are forgotten by now, and places that a batch does not have, are passed over."""
-        set_aside = await self._file.write(
-            partial(sqlite_rows.record, owner=self._owner, progress=progress, keep_bodies=self._keep_bodies)
-        )
+        set_aside = await self._file.write(partial(sqlite_rows.record, owner=self._owner, progress=progress))
         self._complain(set_aside)
 
     async def receipts(self, ticket_ids: Sequence[str], *, not_before: float) -> dict[str, bytes]:
         earliest = earliest_batch_id(not_before)
-        wanted: dict[str, tuple[BatchId, int]] = {}
-        for ticket_id in ticket_ids:
-            parsed = parse_ticket_id(ticket_id)
-            if parsed is not None and parsed[0] >= earliest:
-                wanted[ticket_id] = parsed
-        batch_ids = list({batch_id for batch_id, _ in wanted.values()})
+        wanted = parse_ticket_ids(ticket_ids)
+        batch_ids = [batch_id for batch_id in {batch_id for batch_id, _ in wanted.values()} if batch_id >= earliest]
         batches = await self._file.read(partial(sqlite_rows.places_of, batch_ids=batch_ids)) if batch_ids else {}
         found = {}
         for ticket_id, (batch_id, place) in wanted.items():
@@ -107,14 +104,14 @@ class SqliteOutbox:
         return found
 
     async def project_ids(self, ticket_ids: Sequence[str]) -> set[str]:
-        batch_ids = list({parsed[0] for ticket_id in ticket_ids if (parsed := parse_ticket_id(ticket_id)) is not None})
+        batch_ids = list({batch_id for batch_id, _ in parse_ticket_ids(ticket_ids).values()})
         return await self._file.read(partial(sqlite_rows.projects_of, batch_ids=batch_ids)) if batch_ids else set()
 
     async def next_due_at(self) -> float | None:
         return await self._file.read(sqlite_rows.next_due)
 
     async def pending_batches(self) -> int:
-        return await self._file.read(sqlite_rows.count_pending)
+        return await self._file.read(partial(sqlite_rows.count_pending, most=MAX_COUNTED))
 
     async def expire(self, *, before: float) -> int:
         """Goes in chunks, so that other writes get their turn; when one fails, the chunks before it are gone."""

@@ -5,11 +5,11 @@ They return values and touch nothing but the database, so that a group that fail
 
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
 import orjson
+from msgspec import Struct
 
 from expo_gateway.outbox.base import Claim, NewBatch, Progress
 from expo_gateway.outbox.places import (
@@ -54,8 +54,7 @@ ORDER BY due_at, batches.seq LIMIT :limit
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class Row(Struct, frozen=True, kw_only=True):
     """A batch as it stands, readable or not."""
 
     seq: int
@@ -71,21 +70,18 @@ class Row:
         return decoded(count=count, states=states, receipts=receipts, retries=retries)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetAside:
+class SetAside(Struct, frozen=True, kw_only=True):
     """A row that could not be read, and is out of the way now."""
 
     batch_id: BatchId
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Added:
+class Added(Struct, frozen=True, kw_only=True):
     """A new batch, checked."""
 
     batch: NewBatch
     places: Places
-    keep_body: bool
 
 
 def add(connection: sqlite3.Connection, added: Sequence[Added]) -> None:
@@ -96,7 +92,7 @@ def add(connection: sqlite3.Connection, added: Sequence[Added]) -> None:
             f"INSERT INTO batches (id, project, places, due_at, states) VALUES {rows} ON CONFLICT (id) DO NOTHING",
             [value for one in chunk for value in _added_row(one)],
         )
-    for chunk in _powers_of_two([one for one in added if one.keep_body or not is_done(one.places)]):
+    for chunk in _powers_of_two([one for one in added if not is_done(one.places)]):
         rows = ",".join(["((SELECT seq FROM batches WHERE id = ?), ?)"] * len(chunk))
         connection.execute(
             f"INSERT INTO bodies (seq, body) VALUES {rows} ON CONFLICT (seq) DO NOTHING",
@@ -162,7 +158,7 @@ def _claim_row(
         _leave(connection, row, places)
         return None
     connection.execute("UPDATE batches SET due_at = ?, owner = ? WHERE seq = ?", (leased_until, owner, row.seq))
-    return Claim(batch_id=row.batch_id, project_id=row.project_id, body=body, pending=due, leased_until=leased_until)
+    return Claim(batch_id=row.batch_id, project_id=row.project_id, body=body, pending=due)
 
 
 def extend(connection: sqlite3.Connection, *, owner: int, batch_ids: Sequence[BatchId], until: float) -> None:
@@ -180,15 +176,21 @@ def end_leases(connection: sqlite3.Connection) -> int:
     ).rowcount
 
 
-def record(
-    connection: sqlite3.Connection, *, owner: int, progress: Sequence[Progress], keep_bodies: bool
-) -> list[SetAside]:
+def end_leases_of(connection: sqlite3.Connection, *, owner: int, now: float) -> int:
+    """What is due is passed over: a lease that has lapsed needs no end, and a backlog would be read for nothing."""
+    return connection.execute(
+        "UPDATE batches INDEXED BY batches_due SET due_at = 0.0, owner = NULL WHERE due_at > ? AND owner = ?",
+        (now, owner),
+    ).rowcount
+
+
+def record(connection: sqlite3.Connection, *, owner: int, progress: Sequence[Progress]) -> list[SetAside]:
     """Returns the rows that were found broken."""
-    found = [_record_one(connection, one, owner=owner, keep_body=keep_bodies) for one in progress]
+    found = [_record_one(connection, one, owner=owner) for one in progress]
     return [one for one in found if one is not None]
 
 
-def _record_one(connection: sqlite3.Connection, one: Progress, *, owner: int, keep_body: bool) -> SetAside | None:
+def _record_one(connection: sqlite3.Connection, one: Progress, *, owner: int) -> SetAside | None:
     row = _find(connection, one.batch_id)
     if row is None:
         return None
@@ -199,13 +201,23 @@ def _record_one(connection: sqlite3.Connection, one: Progress, *, owner: int, ke
     is_mine = row.owner == owner
     places = settled(before, one.receipts)
     places = postponed(places, one.retries) if is_mine else places
+    if is_done(places):
+        _finish(connection, row, places)
+        return None
     if places != before:
         _write_places(connection, row, places)
-    if is_done(places) or (is_mine and one.release):
+    if is_mine and one.release:
         _leave(connection, row, places)
-    if is_done(places) and not keep_body:
-        connection.execute("DELETE FROM bodies WHERE seq = ?", (row.seq,))
     return None
+
+
+def _finish(connection: sqlite3.Connection, row: Row, places: Places) -> None:
+    """Everything has its receipt: nothing is owed, and the body has served."""
+    connection.execute(
+        "UPDATE batches SET states = ?, receipts = ?, retries = NULL, due_at = NULL, owner = NULL WHERE seq = ?",
+        (places.states, encoded_receipts(places), row.seq),
+    )
+    connection.execute("DELETE FROM bodies WHERE seq = ?", (row.seq,))
 
 
 def _find(connection: sqlite3.Connection, batch_id: BatchId) -> Row | None:
@@ -279,8 +291,11 @@ def next_due(connection: sqlite3.Connection) -> float | None:
     return due_at
 
 
-def count_pending(connection: sqlite3.Connection) -> int:
-    (count,) = connection.execute("SELECT count(*) FROM batches WHERE due_at IS NOT NULL").fetchone()
+def count_pending(connection: sqlite3.Connection, *, most: int) -> int:
+    """Stops at `most`: SQLite counts one by one."""
+    (count,) = connection.execute(
+        "SELECT count(*) FROM (SELECT 1 FROM batches WHERE due_at IS NOT NULL LIMIT ?)", (most,)
+    ).fetchone()
     return int(count)
 
 

@@ -18,6 +18,7 @@ from expo_gateway.dispatcher.holds import Holds
 from expo_gateway.dispatcher.loop import Dispatcher
 from expo_gateway.dispatcher.sender import ProjectProviders, Sender
 from expo_gateway.gateway import RECEIPTS_KEPT_S, Gateway, TokenPolicy
+from expo_gateway.journal.journal import Journal
 from expo_gateway.outbox.sqlite import SqliteOutbox
 from expo_gateway.protocol.apns import ApnsRequest
 from expo_gateway.protocol.device import Platform, Project, Registration, project_id_of
@@ -89,6 +90,8 @@ class World:
     """Stores, gateway and dispatcher that belong together."""
 
     clock: Clock
+    monotonic: Clock
+    """What the dispatcher tells by whether it is stuck."""
     file: SqliteFile
     outbox: SqliteOutbox
     registry: SqliteRegistry
@@ -100,6 +103,7 @@ class World:
     providers: dict[Project, ProjectProviders]
     """Of the projects that are sent through others than `apns` and `fcm`."""
     holds: Holds
+    journal: Journal
     tickets: list[str] = field(default_factory=list)
 
     async def accept(self, *messages: dict[str, object]) -> list[str]:
@@ -146,7 +150,7 @@ class World:
 
     async def pass_time(self, seconds: float) -> None:
         self.clock.now += seconds
-        self.dispatcher.wake()
+        self.dispatcher.clock_moved()
 
 
 async def until(condition: Callable[[], Any], *, timeout_s: float = 5.0) -> None:
@@ -222,15 +226,17 @@ async def open_world(file: SqliteFile, clock: Clock) -> AsyncIterator[World]:
     await registry.open()
     await registry.add_project(PROJECT)
     apns, fcm, holds = ScriptedProvider(), ScriptedProvider(), Holds()
+    monotonic, journal = Clock(), Journal(clock=clock)
     providers: dict[Project, ProjectProviders] = {}
     usual = ProjectProviders(apns=apns, fcm=fcm)
     sender = Sender(
-        providers=lambda project: providers.get(project, usual),
+        providers=lambda device: providers.get(device.project, usual),
         registry=registry,
         holds=holds,
         clock=clock,
         jitter=lambda: 0.0,
         retry_budget_s=600,
+        observer=journal,
     )
     dispatcher = Dispatcher(
         outbox=outbox,
@@ -239,6 +245,7 @@ async def open_world(file: SqliteFile, clock: Clock) -> AsyncIterator[World]:
         clock=clock,
         receipts_kept_s=RECEIPTS_KEPT_S,
         drain_s=0.2,
+        monotonic=monotonic,
     )
     numbers = count()
     gateway = Gateway(
@@ -247,10 +254,12 @@ async def open_world(file: SqliteFile, clock: Clock) -> AsyncIterator[World]:
         policy=TokenPolicy(project=PROJECT, platform=Platform.IOS),
         clock=clock,
         random_bytes=lambda length: shake_256(b"%d" % next(numbers)).digest(length),
-        wake=dispatcher.wake,
+        wake=dispatcher.accepted,
+        observer=journal,
     )
     yield World(
         clock=clock,
+        monotonic=monotonic,
         file=file,
         outbox=outbox,
         registry=registry,
@@ -261,4 +270,5 @@ async def open_world(file: SqliteFile, clock: Clock) -> AsyncIterator[World]:
         fcm=fcm,
         providers=providers,
         holds=holds,
+        journal=journal,
     )

@@ -90,7 +90,7 @@ async def test_a_dispatcher_that_turns_has_no_trouble(world: World) -> None:
 
 
 def test_a_loop_that_does_not_turn_is_stuck(world: World) -> None:
-    world.clock.now += STUCK_AFTER_S + 1
+    world.monotonic.now += STUCK_AFTER_S + 1
 
     assert world.dispatcher.trouble() == "the dispatcher is stuck: its loop has not turned for 31 s"
 
@@ -100,7 +100,8 @@ async def test_batches_of_which_no_delivery_ends_are_stuck_though_the_loop_turns
     async with world.running():
         await world.accept(MESSAGE)
         await world.apns.arrived.wait()
-        await world.pass_time(NO_PROGRESS_AFTER_S + 1)
+        world.monotonic.now += NO_PROGRESS_AFTER_S + 1
+        world.dispatcher.wake()
         await until(lambda: not world.dispatcher.is_stuck())
 
         assert "1 batches, and no delivery has ended for 301 s" in world.dispatcher.trouble()

@@ -5,9 +5,20 @@ import json
 import msgspec
 import pytest
 
-from expo_gateway.dispatcher.decision import Again, Final, Window, decide, is_over, lapsed, retry_at, window
+from expo_gateway.dispatcher.decision import (
+    DELIVERED,
+    Again,
+    Final,
+    Window,
+    decide,
+    delivered,
+    is_over,
+    lapsed,
+    retry_at,
+    window,
+)
 from expo_gateway.protocol.message import PushMessage
-from expo_gateway.protocol.receipt import ReceiptError, apns_dropped, apns_refused
+from expo_gateway.protocol.receipt import ReceiptError, apns_dropped, apns_refused, held_receipt
 from expo_gateway.providers.base import Accepted, Backoff, Rejected, Uncertain, Unsent
 
 NOW = 1_000_000.0
@@ -139,3 +150,11 @@ def test_a_first_attempt_is_made_however_late_unless_the_message_says_otherwise(
 
 def test_now_or_never_is_not_sent_hours_later() -> None:
     assert is_over(window(message(ttl=0), accepted_at=NOW), attempts=0, now=NOW + 31)
+
+
+def test_a_receipt_of_a_magic_device_is_held_from_the_messages_acceptance_on() -> None:
+    assert delivered(Accepted(receipt_after_s=30.0), accepted_at=NOW) == Final(receipt=held_receipt(NOW + 30.0))
+
+
+def test_any_other_is_there_at_once() -> None:
+    assert delivered(Accepted(), accepted_at=NOW) is DELIVERED

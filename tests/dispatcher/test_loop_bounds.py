@@ -1,12 +1,16 @@
 """What the dispatcher holds at once, for how long, and what it lets go: fairness, leases, expiry."""
 
+import asyncio
+from collections import Counter
 from functools import partial
+from typing import Any
 
 import pytest
 
 from expo_gateway.dispatcher import loop
 from expo_gateway.dispatcher.sender import ProjectProviders
 from expo_gateway.gateway import RECEIPTS_KEPT_S
+from expo_gateway.outbox.base import Claim
 from expo_gateway.outbox.sqlite import SqliteOutbox
 from expo_gateway.protocol.device import Project, project_id_of
 from tests.dispatcher.conftest import ScriptedProvider, World, until
@@ -32,7 +36,7 @@ async def test_a_project_whose_provider_hangs_delays_no_other(world: World) -> N
         (ticket,) = await world.accept({"to": phone, "body": "y"})
 
         assert await world.receipt(ticket) == {"status": "ok"}
-        assert world.dispatcher.active_batches == loop.MAX_PROJECT_BATCHES
+        await until(lambda: world.dispatcher.active_batches == loop.MAX_PROJECT_BATCHES)
         world.apns.gate.set()
         await until(lambda: len(world.apns.sent) == 100)
 
@@ -132,3 +136,28 @@ async def has_batches(world: World, count: int) -> bool:
 
 async def stored_batches(world: World) -> int:
     return int(await world.file.read(lambda store: store.execute("SELECT count(*) FROM batches").fetchone()[0]))
+
+
+async def test_batches_of_a_project_that_has_its_fill_wake_nobody(world: World) -> None:
+    """Else each accepted request would cost a claim that brings nothing, for as long as there is a backlog."""
+    world.apns.gate.clear()
+    claims = Counter[str]()
+    claim = world.outbox.claim
+
+    async def counted(**arguments: Any) -> list[Claim]:
+        claims["asked"] += 1
+        return await claim(**arguments)
+
+    world.outbox.claim = counted  # type: ignore[method-assign]
+    async with world.running():
+        for _ in range(loop.MAX_PROJECT_BATCHES):
+            await world.accept(MESSAGE)
+        await until(lambda: world.dispatcher.active_batches == loop.MAX_PROJECT_BATCHES)
+        before = claims["asked"]
+        for _ in range(20):
+            await world.accept(MESSAGE)
+            await asyncio.sleep(0.005)
+        assert claims["asked"] <= before + 1
+        world.apns.gate.set()
+        await until(lambda: len(world.apns.sent) >= loop.MAX_PROJECT_BATCHES + 20)
+    assert len(world.apns.sent) == loop.MAX_PROJECT_BATCHES + 20

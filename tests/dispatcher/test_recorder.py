@@ -8,7 +8,7 @@ import pytest
 
 from expo_gateway.dispatcher import recorder
 from expo_gateway.dispatcher.recorder import Recorder
-from expo_gateway.outbox.base import NewBatch, Pending
+from expo_gateway.outbox.base import Claim, NewBatch, Pending
 from expo_gateway.protocol.receipt import RECEIPT_OK_JSON
 from expo_gateway.protocol.ticket import BatchId, batch_id, ticket_id
 from tests.dispatcher.conftest import BUSY_S, END_S, PROJECT, START, Outsider, World, until
@@ -163,3 +163,18 @@ async def test_nobody_waits_for_a_recorder_that_has_ended(is_writing: bool, worl
 
     assert waiting.cancelled()
     assert too_late.cancelled()
+
+
+async def test_a_release_is_told_before_anyone_can_claim_the_batch_again(world: World) -> None:
+    """Else a claim that comes at once would be taken for a lapsed lease, and be left lying until it lapses."""
+    batch = await claimed(world)
+    told: list[BatchId] = []
+    outcomes = Recorder(world.outbox, on_release=told.append)
+    async with writing(outcomes):
+        release = asyncio.create_task(outcomes.release(batch, [Pending(place=0, attempts=1, due_at=START)]))
+        claims: list[Claim] = []
+        while not claims:
+            await asyncio.sleep(0)
+            claims = await world.outbox.claim(now=START, lease_s=60, limit=10)
+        assert told == [batch]
+        await release

@@ -1,6 +1,5 @@
 """One attempt of one delivery, and what it means for others."""
 
-import asyncio
 import json
 from typing import Any
 
@@ -8,12 +7,12 @@ import pytest
 
 from expo_gateway.dispatcher.decision import Again, Final
 from expo_gateway.dispatcher.holds import BREAKER_FIRST_S
-from expo_gateway.dispatcher.sender import Delivery, ProjectProviders, Sender
+from expo_gateway.dispatcher.sender import Delivery, ProjectProviders
 from expo_gateway.protocol.device import Device
 from expo_gateway.protocol.message import MAX_DATA_BYTES, decode_send_request
 from expo_gateway.protocol.receipt import ReceiptError, apns_dropped, apns_refused
 from expo_gateway.providers.base import Backoff, Rejected, Scope, Unsent
-from tests.dispatcher.conftest import END_S, PROJECT, START, Outsider, World, until
+from tests.dispatcher.conftest import PROJECT, START, Outsider, World, until
 
 BAD_KEY = Rejected(
     reason="InvalidProviderToken",
@@ -58,32 +57,6 @@ async def receipt(world: World, device: Device, *, data: str = "null") -> dict[s
     assert isinstance(follows, Final)
     found: dict[str, Any] = json.loads(follows.receipt)
     return found
-
-
-# -- bounds -----------------------------------------------------------------------------------------------------------
-
-
-async def test_a_credential_has_so_many_in_flight_and_no_more(world: World) -> None:
-    sender = Sender(
-        providers=lambda _: ProjectProviders(apns=world.apns, fcm=world.fcm),
-        registry=world.registry,
-        holds=world.holds,
-        clock=world.clock,
-        jitter=lambda: 0.0,
-        retry_budget_s=600,
-        max_in_flight=3,
-    )
-    ios, android = await phone(world, "a"), await phone(world, "b", platform="android")
-    world.apns.gate.clear()
-    async with asyncio.timeout(END_S), asyncio.TaskGroup() as group:
-        for _ in range(10):
-            group.create_task(sender.attempt(delivery(ios)))
-        # Whoever comes after them has another credential, and gets through.
-        await group.create_task(sender.attempt(delivery(android)))
-        assert (len(world.apns.sent), len(world.fcm.sent)) == (3, 1)
-        world.apns.gate.set()
-
-    assert (len(world.apns.sent), world.apns.most_in_flight) == (10, 3)
 
 
 # -- what is not sent -------------------------------------------------------------------------------------------------
@@ -232,3 +205,19 @@ async def test_the_log_names_a_refused_device_but_not_its_token(world: World, ca
     assert f"ExponentPushToken[{secret[:4]}…{secret[-2:]}]: BadDeviceToken" in caplog.text
     assert secret not in caplog.text
     assert device.device_token not in caplog.text
+
+
+# -- captured instead of sent -----------------------------------------------------------------------------------------
+
+
+async def test_what_goes_wrong_at_an_emulator_says_nothing_of_the_real_credential(world: World) -> None:
+    device = await phone(world)
+    world.apns.script.append(BAD_KEY)
+    world.providers[PROJECT] = ProjectProviders(apns=world.apns, fcm=None, captures=True)
+    await attempt(world, device)
+    assert (await receipt(world, device))["details"]["error"] == "InvalidCredentials"
+    assert len(world.apns.sent) == 1
+
+    del world.providers[PROJECT]
+
+    assert await receipt(world, device) == {"status": "ok"}

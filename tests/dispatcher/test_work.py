@@ -14,6 +14,11 @@ TOKEN = "ExponentPushToken[aaaaaaaaaaaaaaaaaaaaaa]"
 OTHER = "ExponentPushToken[bbbbbbbbbbbbbbbbbbbbbb]"
 
 
+def quiet_time_passes(world: World, seconds: float) -> None:
+    world.monotonic.now += seconds
+    world.dispatcher.wake()
+
+
 async def is_due_at(world: World, at: float) -> bool:
     return await world.outbox.next_due_at() == at
 
@@ -41,8 +46,9 @@ async def test_a_batch_that_waited_for_the_store_has_as_many_attempts_as_before(
     unsent = Unsent(why="no connection", receipt=apns_dropped(), backoff=last)
     world.apns.script.extend([unsent, unsent])
     async with world.running():
-        (ticket,) = await world.accept({"to": TOKEN, "body": "x"})
+        (ticket,) = await world.accept({"to": await world.register(), "body": "x"})
         await until(partial(is_due_at, world, START + 10))
+        await world.register()  # again, so that the registry has to read it again
         outsider.hide_devices()
         await world.pass_time(10)
         await until(partial(is_due_at, world, START + 10 + work.STORE_AGAIN_S))
@@ -51,6 +57,33 @@ async def test_a_batch_that_waited_for_the_store_has_as_many_attempts_as_before(
 
         assert (await world.receipt(ticket))["details"]["error"] == "ProviderError"
     assert len(world.apns.sent) == 2
+
+
+async def test_a_retry_does_not_wait_for_the_slowest_of_its_batch(world: World) -> None:
+    world.fcm.gate.clear()
+    world.apns.script.append(Unsent(why="no connection", receipt=apns_dropped(), backoff=Backoff(first_s=0.01)))
+    iphone, android = await world.register("a"), await world.register("b", platform="android")
+    async with world.running():
+        again, slow = await world.accept({"to": [iphone, android], "body": "x"})
+        await until(lambda: world.dispatcher.counts.retries)
+        await world.pass_time(0.01)
+
+        assert await world.receipt(again) == {"status": "ok"}
+        assert await world.receipts([slow]) == {}
+        world.fcm.gate.set()
+        assert await world.receipt(slow) == {"status": "ok"}
+    assert (len(world.apns.sent), len(world.fcm.sent)) == (2, 1)
+
+
+async def test_a_retry_that_is_not_due_when_its_batch_is_through_waits_in_the_store(world: World) -> None:
+    world.apns.script.append(Unsent(why="no connection", receipt=apns_dropped(), backoff=Backoff(first_s=10)))
+    iphone, android = await world.register("a"), await world.register("b", platform="android")
+    async with world.running():
+        again, other = await world.accept({"to": [iphone, android], "body": "x"})
+        await until(partial(is_due_at, world, START + 10))
+
+        assert await world.receipts([again, other]) == {other: {"status": "ok"}}
+        assert world.dispatcher.active_batches == 0
 
 
 async def test_a_mistake_of_ours_settles_the_batch_so_that_nobody_is_reached_twice(
@@ -119,10 +152,10 @@ async def test_the_dispatcher_moves_while_deliveries_end(world: World) -> None:
     async with world.running():
         on_ios, _ = await world.accept({"to": [iphone, android], "body": "x"})
         await until(lambda: world.apns.sent and world.fcm.sent)
-        await world.pass_time(NO_PROGRESS_AFTER_S)
+        quiet_time_passes(world, NO_PROGRESS_AFTER_S)
         world.apns.gate.set()
         await world.receipt(on_ios)
-        await world.pass_time(NO_PROGRESS_AFTER_S)
+        quiet_time_passes(world, NO_PROGRESS_AFTER_S)
         await until(lambda: not world.dispatcher.is_stuck())
 
         assert world.dispatcher.trouble() == ""
@@ -131,7 +164,7 @@ async def test_the_dispatcher_moves_while_deliveries_end(world: World) -> None:
 async def test_the_dispatcher_moves_when_a_batch_begins_after_a_quiet_night(world: World) -> None:
     world.apns.gate.clear()
     async with world.running():
-        await world.pass_time(8 * 3600)
+        quiet_time_passes(world, 8 * 3600)
         await world.accept({"to": TOKEN, "body": "x"})
         await until(lambda: world.apns.sent)
 

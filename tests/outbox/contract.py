@@ -23,7 +23,6 @@ class OutboxContract:
 
         assert (claim.batch_id, claim.project_id, claim.body) == (batch.batch_id, batch.project_id, batch.body)
         assert claim.pending == (Pending(place=0), Pending(place=1), Pending(place=2))
-        assert claim.leased_until == NOW + LEASE_S
 
     async def test_refused_places_are_not_pending(self, outbox: Outbox) -> None:
         await outbox.add(new_batch(refused=[0, 2]))

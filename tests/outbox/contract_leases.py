@@ -218,6 +218,20 @@ class LeaseContract:
 
         assert await claim_ids(outbox, now=NOW + LEASE_S, limit=1) == [behind.batch_id]
 
+    async def test_as_many_as_asked_are_claimed_when_one_among_them_turns_out_not_to_be_due(
+        self, outbox: Outbox
+    ) -> None:
+        postponed = new_batch(1, places=1)
+        behind = [new_batch(number, accepted_at=NOW + LEASE_S) for number in (2, 3, 4)]
+        await outbox.add(postponed)
+        await claim_ids(outbox)
+        retry = Pending(place=0, attempts=1, due_at=NOW + 9 * LEASE_S)
+        await outbox.record([Progress(batch_id=postponed.batch_id, retries=[retry])])
+        for batch in behind:
+            await outbox.add(batch)
+
+        assert await claim_ids(outbox, now=NOW + LEASE_S, limit=2) == [batch.batch_id for batch in behind[:2]]
+
     async def test_a_retry_for_a_place_that_has_a_receipt_is_nothing(self, outbox: Outbox) -> None:
         batch = new_batch(places=1)
         await outbox.add(batch)

@@ -5,12 +5,14 @@ import json
 import logging
 import sqlite3
 from collections.abc import AsyncIterator
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from expo_gateway.errors import SettingsError, StoreUnavailable
+from expo_gateway.outbox import sqlite_rows
 from expo_gateway.outbox.base import NewBatch, Outbox, Pending, Progress
 from expo_gateway.outbox.sqlite import SqliteOutbox
 from expo_gateway.protocol.receipt import RECEIPT_OK_JSON
@@ -71,16 +73,13 @@ async def test_a_batch_that_is_refused_whole_leaves_no_body(file: SqliteFile, ou
     assert await count_bodies(file) == 0
 
 
-async def test_bodies_stay_until_expiry_when_they_are_to_be_kept(file: SqliteFile, outbox: Outbox) -> None:
-    keeper = SqliteOutbox(file, keep_bodies=True)
-    batch = new_batch()
-    await keeper.add(batch)
-    await keeper.record([all_ok(batch)])
-    assert await count_bodies(file) == 1
+async def test_pending_batches_are_counted_up_to_a_bound(file: SqliteFile, outbox: Outbox) -> None:
+    for number in range(4):
+        await outbox.add(new_batch(number))
 
-    await keeper.expire(before=NOW + 1)
+    found = [await file.read(partial(sqlite_rows.count_pending, most=most)) for most in (3, 4, 5)]
 
-    assert await count_bodies(file) == 0
+    assert found == [3, 4, 4]
 
 
 async def test_an_expiry_in_several_chunks_counts_them_all(file: SqliteFile, outbox: Outbox) -> None:
