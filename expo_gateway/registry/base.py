@@ -11,7 +11,10 @@ class Registry(Protocol):
     """All methods raise StoreUnavailable when the store can't do it now; then nothing of the call was written."""
 
     async def devices(self, push_tokens: Sequence[str]) -> Mapping[str, Device]:
-        """The devices of these push tokens; unknown ones are left out. One look-up, however many tokens."""
+        """The devices of these push tokens; unknown ones are left out. One look-up, however many tokens.
+
+        What this registry has changed shows at once; what others change in the same store, within a second.
+        """
         ...
 
     async def enrol(self, devices: Sequence[Device]) -> Mapping[str, Device]:
@@ -83,6 +86,8 @@ class Registry(Protocol):
     ) -> Sequence[Device]:
         """Devices by push token, from the first one beyond `after` on."""
         ...
+
+    async def count_devices(self) -> int: ...
 
     async def forget_device(self, push_token: str) -> bool:
         """False: it is nobody's."""

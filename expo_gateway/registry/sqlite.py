@@ -1,22 +1,34 @@
-"""The registry in a SQLite file: projects, and their devices by push token."""
+"""The registry in a SQLite file: projects, and their devices by push token.
+
+Devices that were asked for before are answered from memory (`device_cache.py`). What this registry changes is right
+there as soon as its call returns; what others change in the file, another process of the gateway or of the command
+line, within LOOK_EVERY_S.
+"""
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from expo_gateway.protocol.device import Device, Platform, Project, ProjectKind, Registration
 from expo_gateway.protocol.project import AccessToken, ConfiguredProject
 from expo_gateway.registry import sqlite_projects
+from expo_gateway.registry.device_cache import Change, DeviceCache
 from expo_gateway.registry.sqlite_projects import add_project, project_of
 from expo_gateway.sqlite_connection import migration_scripts
 from expo_gateway.sqlite_file import SqliteFile
+from expo_gateway.sqlite_group import Op
+
+T = TypeVar("T")
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
 # Below the 999 that SQLite allowed before 3.32.
 MAX_PARAMETERS: Final = 500
+# Our choice: a device that another process calls dead is refused within a second, and looking costs some 0.1 ms.
+LOOK_EVERY_S: Final = 0.5
 
 _COLUMNS: Final = (
     "push_token, project_id, full_name, kind, platform, device_token, app_id, registered_at, sandbox, virtual, gone_at"
@@ -26,6 +38,7 @@ _LIST = f"""
 SELECT {_COLUMNS} FROM devices JOIN projects USING (project_id)
 WHERE push_token > :after AND (:project_id IS NULL OR project_id = :project_id) ORDER BY push_token LIMIT :limit
 """
+_CHANGES = "SELECT number, push_token FROM device_changes WHERE number > ? ORDER BY number"
 _ENROL = """
 INSERT INTO devices (push_token, project_id, app_id, platform, device_token, sandbox, virtual, registered_at, gone_at)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (push_token) DO NOTHING
@@ -51,34 +64,44 @@ WHERE push_token = :push_token AND device_token = :device_token AND registered_a
 class SqliteRegistry:
     """Implements Registry. Any number of them, in any number of processes, may share a file."""
 
-    def __init__(self, file: SqliteFile) -> None:
+    def __init__(self, file: SqliteFile, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._file = file
+        self._clock = clock
+        self._cache = DeviceCache()
+        self._look_at = float("-inf")
+        """When the changes that others made are due to be looked at."""
 
     async def open(self) -> None:
         """Make or update the tables. SettingsError: they were made by a newer program."""
         await self._file.migrate("registry", migration_scripts(MIGRATIONS))
 
     async def devices(self, push_tokens: Sequence[str]) -> Mapping[str, Device]:
-        return await self._file.read(partial(_devices, push_tokens=push_tokens)) if push_tokens else {}
+        if self._clock() >= self._look_at:
+            await self._look_up(())
+        found = self._cache.known(push_tokens)
+        if len(found) < len(push_tokens):
+            missing = [push_token for push_token in push_tokens if push_token not in found]
+            found.update(await self._look_up(missing) if missing else {})
+        return found
 
     async def enrol(self, devices: Sequence[Device]) -> Mapping[str, Device]:
-        return await self._file.write(partial(_enrol, devices=devices)) if devices else {}
+        return await self._write(partial(_enrol, devices=devices)) if devices else {}
 
     async def register(self, registration: Registration, *, push_token: str, now: float) -> Device:
         """ValueError: the push token is another device's."""
-        return await self._file.write(partial(_register, registration=registration, push_token=push_token, now=now))
+        return await self._write(partial(_register, registration=registration, push_token=push_token, now=now))
 
     async def update_device_token(
         self, *, device_id: str, app_id: str, device_token: str, platform: str, sandbox: bool, now: float
     ) -> int:
         """ValueError: no such platform."""
         parameters = (Platform(platform).value, device_token, sandbox, now, device_id, app_id)
-        return await self._file.write(lambda connection: connection.execute(_ROTATE, parameters).rowcount)
+        return await self._write(lambda connection: connection.execute(_ROTATE, parameters).rowcount)
 
     async def mark_gone(self, push_token: str, *, device_token: str, gone_at: float) -> bool:
         """A device that is gone already stays so, since the earlier of the two instants; that is True as well."""
         parameters = {"push_token": push_token, "device_token": device_token, "gone_at": gone_at}
-        return await self._file.write(lambda connection: connection.execute(_GONE, parameters).rowcount > 0)
+        return await self._write(lambda connection: connection.execute(_GONE, parameters).rowcount > 0)
 
     async def projects(self) -> Sequence[Project]:
         """By full name."""
@@ -100,10 +123,10 @@ class SqliteRegistry:
         return await self._file.read(sqlite_projects.version)
 
     async def configure(self, configured: ConfiguredProject) -> None:
-        await self._file.write(partial(sqlite_projects.configure, configured=configured))
+        await self._write(partial(sqlite_projects.configure, configured=configured))
 
     async def remove_project(self, project_id: str) -> int:
-        return await self._file.write(partial(sqlite_projects.remove, project_id=project_id))
+        return await self._write(partial(sqlite_projects.remove, project_id=project_id))
 
     async def add_access_token(self, project_id: str, token: AccessToken) -> bool:
         return await self._file.write(partial(sqlite_projects.add_token, project_id=project_id, token=token))
@@ -116,9 +139,47 @@ class SqliteRegistry:
     ) -> Sequence[Device]:
         return await self._file.read(partial(_list_devices, project_id=project_id, after=after, limit=limit))
 
+    async def count_devices(self) -> int:
+        return await self._file.read(_count_devices)
+
     async def forget_device(self, push_token: str) -> bool:
         op = "DELETE FROM devices WHERE push_token = ?"
-        return await self._file.write(lambda connection: connection.execute(op, (push_token,)).rowcount > 0)
+        return await self._write(lambda connection: connection.execute(op, (push_token,)).rowcount > 0)
+
+    async def _look_up(self, push_tokens: Sequence[str]) -> dict[str, Device]:
+        """Read these devices, and what has changed about any."""
+        looked_at, self._look_at = self._look_at, self._clock() + LOOK_EVERY_S
+        seen = self._cache.seen
+        try:
+            changes, devices = await self._file.read(partial(_changes_and_devices, after=seen, push_tokens=push_tokens))
+        except BaseException:
+            self._look_at = looked_at
+            raise
+        self._cache.see(changes)
+        self._cache.keep(devices, read_at=changes[-1][0] if changes else seen)
+        return devices
+
+    async def _write(self, op: Op[T]) -> T:
+        """What it changes about devices is known when this returns."""
+        value, changes = await self._file.write(partial(_value_and_changes, op=op, after=self._cache.seen))
+        self._cache.see(changes)
+        return value
+
+
+def _changes(connection: sqlite3.Connection, *, after: int) -> list[Change]:
+    return connection.execute(_CHANGES, (after,)).fetchall()
+
+
+def _value_and_changes(connection: sqlite3.Connection, *, op: Op[T], after: int) -> tuple[T, list[Change]]:
+    value = op(connection)
+    return value, _changes(connection, after=after)
+
+
+def _changes_and_devices(
+    connection: sqlite3.Connection, *, after: int, push_tokens: Sequence[str]
+) -> tuple[list[Change], dict[str, Device]]:
+    """In this order: a change that comes in between is then seen later, and not missed."""
+    return _changes(connection, after=after), _devices(connection, push_tokens=push_tokens)
 
 
 def _devices(connection: sqlite3.Connection, *, push_tokens: Sequence[str]) -> dict[str, Device]:
@@ -134,6 +195,11 @@ def _list_devices(connection: sqlite3.Connection, *, project_id: str | None, aft
     projects: dict[str, Project] = {}
     parameters = {"project_id": project_id, "after": after, "limit": limit}
     return [_device(row, projects) for row in connection.execute(_LIST, parameters).fetchall()]
+
+
+def _count_devices(connection: sqlite3.Connection) -> int:
+    count: int = connection.execute("SELECT count(*) FROM devices").fetchone()[0]
+    return count
 
 
 def _chunks(push_tokens: Sequence[str]) -> Iterator[list[str]]:

@@ -1,7 +1,9 @@
 """What every registry must do. A store's test module subclasses this and gives the fixture `registry`, empty."""
 
 import asyncio
-from dataclasses import replace
+
+import pytest
+from msgspec.structs import replace
 
 from expo_gateway.protocol.device import Device, Platform, Project, Registration
 from expo_gateway.registry.base import Registry
@@ -50,6 +52,15 @@ class RegistryContract:
         stored = await registry.enrol([replace(VIRTUAL, device_token="another"), fresh])
 
         assert stored == {PUSH_TOKEN: VIRTUAL, OTHER_PUSH_TOKEN: fresh}
+
+    async def test_of_devices_with_one_push_token_the_first_is_enrolled(self, registry: Registry) -> None:
+        assert await registry.enrol([VIRTUAL, replace(VIRTUAL, device_token="another")]) == {PUSH_TOKEN: VIRTUAL}
+
+    async def test_devices_of_several_projects_are_enrolled_at_once(self, registry: Registry) -> None:
+        other = replace(VIRTUAL, push_token=OTHER_PUSH_TOKEN, project=OTHER_PROJECT)
+
+        assert await registry.enrol([VIRTUAL, other]) == {PUSH_TOKEN: VIRTUAL, OTHER_PUSH_TOKEN: other}
+        assert await registry.projects() == [OTHER_PROJECT, PROJECT]
 
     async def test_thousands_of_devices_are_found_at_once(self, registry: Registry) -> None:
         devices = [replace(VIRTUAL, push_token=f"ExponentPushToken[{i:022}]") for i in range(2000)]
@@ -111,6 +122,16 @@ class RegistryContract:
 
         assert [device.push_token for device in devices] == [f"ExponentPushToken[{i:022}]" for i in range(4)]
 
+    async def test_the_push_token_of_another_device_is_not_given_away(self, registry: Registry) -> None:
+        await registry.enrol([VIRTUAL])
+        elsewhere = replace(REGISTRATION, project=OTHER_PROJECT)
+
+        with pytest.raises(ValueError, match="another device's"):
+            await registry.register(elsewhere, push_token=PUSH_TOKEN, now=NOW)
+
+        assert await registry.devices([PUSH_TOKEN]) == {PUSH_TOKEN: VIRTUAL}
+        assert await registry.projects() == [PROJECT]
+
     async def test_a_device_that_registers_many_times_at_once_gets_one_push_token(self, registry: Registry) -> None:
         devices = await asyncio.gather(
             *[registry.register(REGISTRATION, push_token=f"ExponentPushToken[{i:022}]", now=NOW) for i in range(20)]
@@ -149,6 +170,14 @@ class RegistryContract:
 
         assert (await registry.devices([PUSH_TOKEN]))[PUSH_TOKEN].device_token == "a1b2"
 
+    async def test_a_platform_that_does_not_exist_is_a_mistake(self, registry: Registry) -> None:
+        await registry.register(REGISTRATION, push_token=PUSH_TOKEN, now=NOW)
+
+        with pytest.raises(ValueError, match="windows"):
+            await registry.update_device_token(
+                device_id="3f2a", app_id="com.example.app", device_token="x", platform="windows", sandbox=False, now=NOW
+            )
+
     # -- gone -------------------------------------------------------------------------------------------------------
 
     async def test_a_dead_device_token_marks_its_device_gone(self, registry: Registry) -> None:
@@ -157,6 +186,24 @@ class RegistryContract:
         assert await registry.mark_gone(PUSH_TOKEN, device_token=VIRTUAL.device_token, gone_at=NOW + 1)
 
         assert (await registry.devices([PUSH_TOKEN]))[PUSH_TOKEN].gone_at == NOW + 1
+
+    async def test_a_device_that_was_just_asked_for_is_gone_at_once(self, registry: Registry) -> None:
+        await registry.register(REGISTRATION, push_token=PUSH_TOKEN, now=NOW)
+        for second in range(3):
+            assert (await registry.devices([PUSH_TOKEN]))[PUSH_TOKEN].gone_at is None
+
+            await registry.mark_gone(PUSH_TOKEN, device_token="a1b2", gone_at=NOW + second)
+            assert (await registry.devices([PUSH_TOKEN]))[PUSH_TOKEN].gone_at == NOW + second
+
+            await registry.register(REGISTRATION, push_token=OTHER_PUSH_TOKEN, now=NOW + second)
+
+    async def test_a_device_that_was_just_asked_for_is_forgotten_at_once(self, registry: Registry) -> None:
+        await registry.register(REGISTRATION, push_token=PUSH_TOKEN, now=NOW)
+        assert await registry.devices([PUSH_TOKEN])
+
+        await registry.forget_device(PUSH_TOKEN)
+
+        assert await registry.devices([PUSH_TOKEN]) == {}
 
     async def test_a_device_that_is_gone_stays_so_since_the_earlier_instant(self, registry: Registry) -> None:
         await registry.enrol([VIRTUAL])
@@ -193,6 +240,8 @@ class RegistryContract:
         assert await registry.projects() == [OTHER_PROJECT, PROJECT]
         assert await registry.project(project_id=PROJECT.project_id) == PROJECT
         assert await registry.project(project_id="unheard of") is None
+        assert await registry.project_named(PROJECT.full_name) == PROJECT
+        assert await registry.project_named("@unheard/of") is None
 
     async def test_a_project_with_a_known_id_or_name_stays_as_it_is(self, registry: Registry) -> None:
         assert await registry.add_project(PROJECT) == PROJECT
@@ -212,3 +261,11 @@ class RegistryContract:
 
         assert device.project == PROJECT
         assert (await registry.devices([OTHER_PUSH_TOKEN]))[OTHER_PUSH_TOKEN].project == PROJECT
+
+    async def test_of_new_projects_with_one_name_there_is_one(self, registry: Registry) -> None:
+        twin = replace(OTHER_PROJECT, full_name=PROJECT.full_name)
+
+        enrolled = await registry.enrol([VIRTUAL, replace(VIRTUAL, push_token=OTHER_PUSH_TOKEN, project=twin)])
+
+        (project,) = await registry.projects()
+        assert [device.project for device in enrolled.values()] == [project, project]

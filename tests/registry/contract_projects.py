@@ -1,8 +1,9 @@
 """What every registry must do with what is configured for projects."""
 
-from dataclasses import replace
+import dataclasses
 
 import pytest
+from msgspec.structs import replace
 
 from expo_gateway.protocol.device import ProjectKind
 from expo_gateway.protocol.project import (
@@ -95,11 +96,29 @@ class ConfiguredProjectsContract:
 
     async def test_tokens_have_names_of_their_own_in_a_project(self, registry: Registry) -> None:
         await registry.add_project(PROJECT)
-        again = replace(TOKEN, sha256=b"\x02" * 32)
+        again = dataclasses.replace(TOKEN, sha256=b"\x02" * 32)
 
         assert await registry.add_access_token(PROJECT.project_id, TOKEN)
         assert not await registry.add_access_token(PROJECT.project_id, again)
         assert (await registry.configured_projects())[0].tokens == (TOKEN,)
+
+    async def test_tokens_are_listed_by_name(self, registry: Registry) -> None:
+        await registry.add_project(PROJECT)
+        tokens = [
+            dataclasses.replace(TOKEN, name=name, sha256=bytes([number]) * 32) for number, name in enumerate("bca")
+        ]
+        for token in tokens:
+            await registry.add_access_token(PROJECT.project_id, token)
+
+        assert [token.name for token in (await registry.configured_projects())[0].tokens] == ["a", "b", "c"]
+
+    async def test_credentials_for_one_environment_come_before_those_for_both(self, registry: Registry) -> None:
+        await registry.configure(replace(CONFIGURED, apns=CONFIGURED.apns[::-1]))
+
+        assert (await registry.configured_projects())[0].apns == CONFIGURED.apns
+
+    async def test_there_is_no_token_of_no_project_to_revoke(self, registry: Registry) -> None:
+        assert not await registry.revoke_access_token(PROJECT.project_id, TOKEN.name)
 
     async def test_a_token_of_no_project_is_a_mistake(self, registry: Registry) -> None:
         with pytest.raises(ValueError, match="there is no project"):
@@ -135,6 +154,28 @@ class ConfiguredProjectsContract:
 
         assert [*first, *rest] == devices
         assert len(await registry.list_devices()) == 6
+
+    async def test_a_device_of_a_removed_project_registers_as_a_new_one(self, registry: Registry) -> None:
+        await registry.register(REGISTRATION, push_token=PUSH_TOKEN, now=NOW)
+        await registry.remove_project(PROJECT.project_id)
+
+        device = await registry.register(REGISTRATION, push_token=OTHER_PUSH_TOKEN, now=NOW)
+
+        assert device.push_token == OTHER_PUSH_TOKEN
+
+    async def test_a_forgotten_device_registers_as_a_new_one(self, registry: Registry) -> None:
+        await registry.register(REGISTRATION, push_token=PUSH_TOKEN, now=NOW)
+        await registry.forget_device(PUSH_TOKEN)
+        assert (
+            await registry.update_device_token(
+                device_id="3f2a", app_id="com.example.app", device_token="x", platform="ios", sandbox=False, now=NOW
+            )
+            == 0
+        )
+
+        device = await registry.register(REGISTRATION, push_token=OTHER_PUSH_TOKEN, now=NOW)
+
+        assert device.push_token == OTHER_PUSH_TOKEN
 
     async def test_a_forgotten_device_is_unknown(self, registry: Registry) -> None:
         await registry.enrol([VIRTUAL])
