@@ -7,18 +7,15 @@ can't say: GOAWAY, RST_STREAM, stream limits, windows, a 200 that is one HEADERS
 import asyncio
 import socket
 import ssl
-import time
 from collections.abc import Callable, Collection
 from functools import partial
 
 from expo_gateway.emulators.apns_certificates import TrustedCertificate, TrustedCertificates
 from expo_gateway.emulators.apns_connection import ApnsConnection, ConnectionRules
-from expo_gateway.emulators.apns_decisions import ApnsDecisions, made_id
+from expo_gateway.emulators.apns_decisions import ApnsDecisions, ApnsWorlds, made_id
 from expo_gateway.emulators.apns_http2 import MAX_STREAMS
 from expo_gateway.emulators.apns_provider_tokens import Environment, ProviderTokens
-from expo_gateway.emulators.faults import Faults
-from expo_gateway.emulators.inbox import Inbox
-from expo_gateway.emulators.virtual_devices import VirtualDevices
+from expo_gateway.emulators.world import EmulatedWorld, removed_world
 
 # Our choices. A client that floods gets its connections closed; the rest of the process must go on.
 MAX_CONNECTIONS = 1000
@@ -36,6 +33,9 @@ class ApnsEmulator:
     api.sandbox.push.apple.com and api.development.push.apple.com are the sandbox, every other name or address is
     production. `ssl_context` offers ALPN "h2" only (`EmulatorTls.server_context(("h2",))`).
 
+    `world` is the default one. Others are told apart by the key of the provider token; what has a key that nobody made
+    known is the default world's.
+
     Strict switches, for what breaks clients in production but hinders casual tests: `known_keys_only` (InvalidProvider-
     Token for keys not given to `trust_key`), `strict_streams` (one stream until a valid provider token was seen),
     `strict_token_updates` (TooManyProviderTokenUpdates), `real_window` (a connection window of 65,535 bytes); and
@@ -45,11 +45,8 @@ class ApnsEmulator:
     def __init__(
         self,
         *,
-        inbox: Inbox,
-        devices: VirtualDevices,
-        faults: Faults,
+        world: EmulatedWorld,
         ssl_context: ssl.SSLContext,
-        clock: Callable[[], float] = time.time,
         known_keys_only: bool = False,
         strict_streams: bool = False,
         strict_token_updates: bool = False,
@@ -60,14 +57,11 @@ class ApnsEmulator:
     ) -> None:
         self._provider_tokens = ProviderTokens(known_keys_only=known_keys_only)
         self._certificates = TrustedCertificates(ssl_context)
-        self._decisions = ApnsDecisions(
-            inbox=inbox,
-            devices=devices,
-            faults=faults,
-            provider_tokens=self._provider_tokens,
+        self._make_id = make_id
+        self._worlds = ApnsWorlds(
+            default=self._decisions_of(world),
+            removed=self._decisions_of(removed_world(world.clock)),
             certificates=self._certificates,
-            clock=clock,
-            make_id=make_id,
         )
         self._rules = ConnectionRules(
             max_streams=max_streams,
@@ -114,6 +108,31 @@ class ApnsEmulator:
         limits = TrustedCertificate(environment=environment, topics=None if topics is None else frozenset(topics))
         self._certificates.trust(certificate_pem, certificate=limits)
 
+    def add_world(self, world: EmulatedWorld, *, key_id: str, team_id: str, public_key_pem: str | bytes) -> None:
+        """Pushes with this key are the world's from now on, and their signatures are checked.
+
+        ValueError: another world has the key, or it is no P-256 public key in PEM.
+        """
+        self._worlds.add(key_id, self._decisions_of(world))
+        try:
+            self.trust_key(key_id=key_id, team_id=team_id, public_key_pem=public_key_pem)
+        except ValueError:
+            self._worlds.remove(key_id)
+            raise
+
+    def remove_world(self, key_id: str) -> None:
+        """Ends the world's connections; pushes with its key are refused from now on. Harmless when it is gone."""
+        decisions = self._worlds.remove(key_id)
+        if decisions is None:
+            return
+        self._provider_tokens.forget_key(key_id)
+        for connection in tuple(self._connections):
+            if connection.belongs_to(decisions):
+                connection.end()
+
+    def _decisions_of(self, world: EmulatedWorld) -> ApnsDecisions:
+        return ApnsDecisions(world=world, provider_tokens=self._provider_tokens, make_id=self._make_id)
+
     @property
     def port(self) -> int:
         if self._listener is None:
@@ -125,14 +144,12 @@ class ApnsEmulator:
     def connection_count(self) -> int:
         return len(self._connections)
 
-    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Listen on the first address that `host` stands for. OSError when that can't be."""
+    async def start(self, host: str = "127.0.0.1", port: int = 0, *, sock: socket.socket | None = None) -> None:
+        """Listen on the first address that `host` stands for, or accept on `sock`, which listens. OSError when that
+        can't be."""
         if self._listener is not None:
             raise RuntimeError("the APNs emulator is already started")
-        loop = asyncio.get_running_loop()
-        addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, _, _, _, address = addresses[0]
-        self._listener = socket.create_server(address, family=family, backlog=1024)
+        self._listener = sock if sock is not None else await _listening(host, port)
         # asyncio does this for sockets that it makes itself only: an answer must not wait for an acknowledgement.
         self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._listener.setblocking(False)
@@ -176,7 +193,7 @@ class ApnsEmulator:
             if len(self._connections) + len(self._handshakes) >= self._max_connections:
                 accepted.close()
                 continue
-            connection = ApnsConnection(decisions=self._decisions, rules=self._rules, loop=loop)
+            connection = ApnsConnection(worlds=self._worlds, rules=self._rules, loop=loop)
             handshake = group.create_task(self._shake_hands(connection, accepted, group))
             self._handshakes.add(handshake)
             handshake.add_done_callback(self._handshakes.discard)
@@ -208,6 +225,13 @@ class ApnsEmulator:
         finally:
             self._connections.discard(connection)
             await connection.cut()
+
+
+async def _listening(host: str, port: int) -> socket.socket:
+    loop = asyncio.get_running_loop()
+    addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, _, _, _, address = addresses[0]
+    return socket.create_server(address, family=family, backlog=1024)
 
 
 def _close_unowned(accepted: socket.socket, handshake: asyncio.Task[None]) -> None:

@@ -6,6 +6,7 @@ Standard: RFC 9113. Nothing here knows Apple's rules; nothing else here touches 
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field
+from typing import cast
 
 import h2.events
 from h2.errors import ErrorCodes
@@ -13,11 +14,24 @@ from h2.exceptions import ProtocolError
 
 from expo_gateway.emulators.apns_answers import ApnsReason, Reply, error_json
 from expo_gateway.emulators.apns_certificates import TrustedCertificate
-from expo_gateway.emulators.apns_decisions import ApnsDecisions
+from expo_gateway.emulators.apns_decisions import ApnsDecisions, ApnsWorlds
 from expo_gateway.emulators.apns_http2 import MAX_STREAMS, ServerConnection, goaway_bytes
 from expo_gateway.emulators.apns_provider_tokens import ConnectionTokens
 from expo_gateway.emulators.apns_rules import ApnsRequest
-from expo_gateway.emulators.faults import Act, Answer, Disconnect, GoAway, Hang, Reset, Slow
+from expo_gateway.emulators.cutting import cut
+from expo_gateway.emulators.faults import (
+    Act,
+    Answer,
+    ConnectionAct,
+    Disconnect,
+    GoAway,
+    Hang,
+    Outage,
+    Reset,
+    Slow,
+    SmallWindow,
+    StreamLimit,
+)
 
 # Our choice: sixteen of the largest payloads. What is longer is answered with the part that was read, and drained.
 MAX_BODY_BYTES = 65_536
@@ -48,6 +62,8 @@ class Exchange:
 
     stream_id: int
     headers: list[tuple[bytes, bytes]]
+    decisions: ApnsDecisions
+    """Those of the world that it belongs to, once it is complete."""
     body: bytearray = field(default_factory=bytearray)
     request: ApnsRequest | None = None
     """None until it is complete."""
@@ -60,16 +76,21 @@ class Exchange:
 class ApnsConnection(asyncio.Protocol):
     """`closed` is set once the transport is gone. The transport's owner is whoever made the connection."""
 
-    def __init__(self, *, decisions: ApnsDecisions, rules: ConnectionRules, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, *, worlds: ApnsWorlds, rules: ConnectionRules, loop: asyncio.AbstractEventLoop) -> None:
         self.closed = asyncio.Event()
         self.is_made = False
-        self._decisions = decisions
+        self._worlds = worlds
+        self._decisions = worlds.default
         self._rules = rules
         self._loop = loop
         self._tokens = ConnectionTokens(limit_updates=rules.strict_token_updates)
         self._certificate: TrustedCertificate | ApnsReason | None = None
         self._stream_limit = 1 if rules.strict_streams else rules.max_streams
-        self._h2 = ServerConnection(max_streams=self._stream_limit, is_wide=not rules.real_window)
+        self._told_limit = self._stream_limit
+        self._forced_limit: int | None = None
+        self._is_wide = False
+        """Not before the first request, which shows whose connection it is."""
+        self._h2 = ServerConnection(max_streams=self._stream_limit)
         self._exchanges: dict[int, Exchange] = {}
         self._answered: list[int] = []
         self._is_proven = False
@@ -84,11 +105,11 @@ class ApnsConnection(asyncio.Protocol):
     # -- what asyncio calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # No isinstance: uvloop's transport over TLS has no base class.
+        self._transport = cast(asyncio.Transport, transport)
         self.is_made = True
         tls = transport.get_extra_info("ssl_object")
-        self._certificate = self._decisions.certificate(tls.getpeercert(binary_form=True)) if tls is not None else None
+        self._certificate = self._worlds.certificate(tls.getpeercert(binary_form=True)) if tls is not None else None
         self._watch = self._loop.call_later(self._rules.preface_s, self._end_if_silent)
         self._flush()
 
@@ -125,6 +146,15 @@ class ApnsConnection(asyncio.Protocol):
 
     # -- what the listener calls
 
+    def belongs_to(self, decisions: ApnsDecisions) -> bool:
+        """Whether its latest request is of that world."""
+        return self._decisions is decisions
+
+    def end(self) -> None:
+        """GOAWAY; then closes at once."""
+        self._go_away(last_stream_id=self._h2.highest_inbound_stream_id, reason="Shutdown")
+        self._transport.close()
+
     def shut_down(self) -> None:
         """GOAWAY; then closes as soon as nothing that was received still waits for an answer."""
         self._linger_s = 0.0
@@ -151,6 +181,8 @@ class ApnsConnection(asyncio.Protocol):
                 exchange = self._exchanges.pop(event.stream_id, None)
                 if exchange is not None:
                     self._abandon(exchange)
+            case h2.events.SettingsAcknowledged():
+                self._stream_limit = self._told_limit
             case h2.events.WindowUpdated() | h2.events.RemoteSettingsChanged():
                 for exchange in self._exchanges.values():
                     if exchange.unsent:
@@ -164,7 +196,7 @@ class ApnsConnection(asyncio.Protocol):
         if len(self._exchanges) >= self._stream_limit:
             self._reset(stream_id, ErrorCodes.REFUSED_STREAM)
             return
-        self._exchanges[stream_id] = Exchange(stream_id=stream_id, headers=headers)
+        self._exchanges[stream_id] = Exchange(stream_id=stream_id, headers=headers, decisions=self._decisions)
 
     def _read(self, stream_id: int, data: bytes, flow_controlled_bytes: int) -> None:
         # Also what nobody waits for is acknowledged, or it would eat the window of the connection.
@@ -180,40 +212,57 @@ class ApnsConnection(asyncio.Protocol):
         exchange = self._exchanges.get(stream_id)
         if exchange is None or exchange.request is not None:
             return
-        request = exchange.request = self._decisions.request(exchange.headers, bytes(exchange.body))
-        self._perform(self._decisions.act(request), exchange, request)
+        headers = tuple((str(name, "latin-1"), str(value, "latin-1")) for name, value in exchange.headers)
+        fields = dict(headers)
+        decisions = self._worlds.default if self._certificate else self._worlds.of(fields.get("authorization", ""))
+        self._decisions = exchange.decisions = decisions
+        request = exchange.request = decisions.request(headers, fields, bytes(exchange.body))
+        self._shape(decisions.connection_acts(request), exchange)
+        self._perform(decisions.act(request), exchange, request)
+
+    def _shape(self, acts: list[ConnectionAct], exchange: Exchange) -> None:
+        """The connection as faults want it from now on."""
+        self._forced_limit = min((act.max_streams for act in acts if isinstance(act, StreamLimit)), default=None)
+        is_small = self._rules.real_window or any(isinstance(act, SmallWindow) for act in acts)
+        if self._is_wide and is_small:
+            self._go_away(last_stream_id=exchange.stream_id, reason="Shutdown")
+        elif not self._is_wide and not is_small:
+            self._is_wide = True
+            self._h2.widen()
 
     def _perform(self, act: Act | None, exchange: Exchange, request: ApnsRequest) -> None:
         match act:
             case None:
                 self._answer(exchange, request)
             case Answer():
-                self._send(exchange, self._decisions.scripted(request, act))
+                self._send(exchange, exchange.decisions.scripted(request, act))
             case Slow():
                 exchange.late_answer = self._loop.call_later(act.delay_s, self._answer_late, exchange, request)
             case Hang():
                 exchange.is_hung = True
-                self._decisions.dropped(request)
+                exchange.decisions.dropped(request)
             case Disconnect():
-                self._decisions.dropped(request)
+                exchange.decisions.dropped(request)
                 self._flush()
+                cut(self._transport, reset=act.reset)
+            case Outage():
                 self._transport.abort()
             case Reset():
-                self._decisions.dropped(request)
+                exchange.decisions.dropped(request)
                 self._answered.append(exchange.stream_id)
                 self._reset(exchange.stream_id, act.error_code)
             case GoAway(graceful=True):
                 self._go_away(last_stream_id=exchange.stream_id, reason=act.reason)
                 self._answer(exchange, request)
             case GoAway():
-                self._decisions.dropped(request)
+                exchange.decisions.dropped(request)
                 self._go_away(last_stream_id=max(exchange.stream_id - 2, 0), reason=act.reason)
                 self._transport.close()
 
     # -- answers
 
     def _answer(self, exchange: Exchange, request: ApnsRequest) -> None:
-        self._send(exchange, self._decisions.answer(request, self._tokens, self._certificate))
+        self._send(exchange, exchange.decisions.answer(request, self._tokens, self._certificate))
 
     def _answer_late(self, exchange: Exchange, request: ApnsRequest) -> None:
         exchange.late_answer = None
@@ -259,25 +308,32 @@ class ApnsConnection(asyncio.Protocol):
         """The client won't get this answer any more."""
         if exchange.late_answer is not None and exchange.request is not None:
             exchange.late_answer.cancel()
-            self._decisions.dropped(exchange.request)
+            exchange.decisions.dropped(exchange.request)
 
     # -- the connection
 
     def _flush(self) -> None:
         """One write for all that this turn of the loop brought about.
 
-        Only now streams are over and the limit is raised: the client can't have known before.
+        Only now streams are over and the limit changes: the client can't have known before.
         """
         for stream_id in self._answered:
             self._exchanges.pop(stream_id, None)
         self._answered.clear()
-        if self._is_proven and self._stream_limit < self._rules.max_streams:
-            self._stream_limit = self._rules.max_streams
-            self._h2.limit_streams(self._stream_limit)
+        self._limit_streams()
         self._write(self._h2.data_to_send())
         self._h2.drop_closed_streams()
         if self._last_stream_id is not None and all(exchange.is_hung for exchange in self._exchanges.values()):
             self._close_soon()
+
+    def _limit_streams(self) -> None:
+        """A higher limit holds at once, a lower one when the client has acknowledged it (RFC 9113 §6.5.3)."""
+        is_first = self._rules.strict_streams and not self._is_proven
+        limit = 1 if is_first else min(self._rules.max_streams, self._forced_limit or self._rules.max_streams)
+        if limit != self._told_limit:
+            self._told_limit = limit
+            self._stream_limit = max(self._stream_limit, limit)
+            self._h2.limit_streams(limit)
 
     def _write(self, data: bytes) -> None:
         if data and not self._transport.is_closing():

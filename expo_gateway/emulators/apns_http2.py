@@ -36,7 +36,7 @@ class ServerConnection(h2.connection.H2Connection):
     h2 sees that a frame is too large when it has all of it, up to 16 MiB; here it ends as soon as that is clear.
     """
 
-    def __init__(self, *, max_streams: int, is_wide: bool) -> None:
+    def __init__(self, *, max_streams: int) -> None:
         super().__init__(
             h2.config.H2Configuration(
                 client_side=False,
@@ -52,8 +52,6 @@ class ServerConnection(h2.connection.H2Connection):
         del self.local_settings[SettingCodes.ENABLE_CONNECT_PROTOCOL]
         self.initiate_connection()
         self.local_settings = _settings(max_streams)
-        if is_wide:
-            self.increment_flow_control_window(WIDE_WINDOW_BYTES - INITIAL_WINDOW_BYTES)
 
     def receive(self, data: bytes) -> list[h2.events.Event]:
         """As `receive_data`; ProtocolError when the peer is to be left, with GOAWAY in `data_to_send`."""
@@ -70,6 +68,10 @@ class ServerConnection(h2.connection.H2Connection):
     def drop_closed_streams(self) -> None:
         """Must be called now and then: it happens in the count that is replaced above."""
         _ = super().open_inbound_streams
+
+    def widen(self) -> None:
+        """Raise the connection's receive window, once."""
+        self.increment_flow_control_window(WIDE_WINDOW_BYTES - INITIAL_WINDOW_BYTES)
 
     def limit_streams(self, max_streams: int) -> None:
         self.update_settings({SettingCodes.MAX_CONCURRENT_STREAMS: max_streams})

@@ -21,8 +21,8 @@ MIN_UPDATE_S = 1200.0
 # Assumed: Apple doesn't say how far ahead the provider's clock may be.
 MAX_AHEAD_S = 300.0
 ID_CHARS = 10
-# Our choice: a verification costs about 220 us; a few keys in a few processes use a few tokens an hour.
-MAX_VERIFIED = 256
+# Our choice: a verification costs about 220 us; 1,000 worlds have a token each, and replace it every hour.
+MAX_VERIFIED = 2048
 
 Environment = Literal["production", "sandbox"]
 
@@ -81,7 +81,12 @@ class ProviderTokens:
             environment=environment,
             topics=None if topics is None else frozenset(topics),
         )
-        self._verified.clear()
+        self._forget_tokens(key_id)
+
+    def forget_key(self, key_id: str) -> None:
+        """Its tokens are those of an unknown key from now on."""
+        self._keys.pop(key_id, None)
+        self._forget_tokens(key_id)
 
     def read(self, authorization: str, *, now: float) -> ProviderToken | ApnsReason:
         """The token in the header's value ("" when there was none), or why it doesn't count."""
@@ -110,10 +115,22 @@ class ProviderTokens:
             self._remember(raw, token)
         return token
 
+    def _forget_tokens(self, key_id: str) -> None:
+        self._verified = {raw: token for raw, token in tuple(self._verified.items()) if token.key_id != key_id}
+
     def _remember(self, raw: str, token: ProviderToken) -> None:
         if len(self._verified) >= MAX_VERIFIED:
             del self._verified[next(iter(self._verified))]
         self._verified[raw] = token
+
+
+def key_id_in(authorization: str) -> str:
+    """The key that the token in the header's value claims to be signed with; "" when it names none."""
+    try:
+        key_id = jwt.get_unverified_header(authorization.partition(" ")[2]).get("kid")
+    except jwt.PyJWTError:
+        return ""
+    return key_id if isinstance(key_id, str) else ""
 
 
 def _signed_payload(raw: str, *, key: TrustedKey | None) -> bytes:

@@ -1,9 +1,14 @@
-"""Answers forced on an emulator, so that a client can be tested against failures that the real provider rarely gives.
+"""What an emulator can be made to do instead of its ordinary judgement: the acts, as they are performed.
 
-A `Fault` says for which requests and how often; its `act` says what happens instead of the ordinary judgement.
+Which requests they are for, and how often, is in `fault_rules.py`. Those with a tag stand in JSON as they are.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+import orjson
+from msgspec import Meta, Struct
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,9 +25,10 @@ class Answer:
     """APNs: the body goes out in two DATA frames, cut here."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hang:
-    """The request is read and never answered."""
+def json_answer(status: int, value: Mapping[str, object]) -> Answer:
+    """As Google's token endpoint writes them."""
+    headers = (("content-type", "application/json; charset=utf-8"), ("cache-control", "no-cache, no-store, max-age=0"))
+    return Answer(status=status, reason=str(value.get("error", "")), body=orjson.dumps(value), headers=headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +38,27 @@ class Slow:
     delay_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Disconnect:
-    """The connection is cut without a word, after the request was read."""
+class Hang(Struct, frozen=True, tag_field="type", tag="hang", forbid_unknown_fields=True):
+    """The request is read and never answered."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reset:
+class Disconnect(Struct, frozen=True, tag_field="type", tag="disconnect", forbid_unknown_fields=True):
+    """The connection is cut without a word, after the request was read; with `reset` by a TCP RST."""
+
+    reset: bool = False
+
+
+class Outage(Struct, frozen=True, tag_field="type", tag="outage", forbid_unknown_fields=True):
+    """Nobody is there: the connection is cut, and what came on it was received by nobody, so there is no capture."""
+
+
+class Reset(Struct, frozen=True, tag_field="type", tag="rst_stream", forbid_unknown_fields=True):
     """APNs: RST_STREAM with this HTTP/2 error code (7 = REFUSED_STREAM)."""
 
-    error_code: int
+    error_code: Annotated[int, Meta(ge=0, le=0xFFFFFFFF)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GoAway:
+class GoAway(Struct, frozen=True, kw_only=True, tag_field="type", tag="goaway", forbid_unknown_fields=True):
     """APNs: GOAWAY with the JSON reason.
 
     Graceful: this request and those before it are answered, later ones are not, then the connection closes.
@@ -56,38 +69,19 @@ class GoAway:
     graceful: bool = True
 
 
-Act = Answer | Hang | Slow | Disconnect | Reset | GoAway
+class StreamLimit(Struct, frozen=True, tag_field="type", tag="stream_limit", forbid_unknown_fields=True):
+    """APNs: SETTINGS_MAX_CONCURRENT_STREAMS of the connection that carries the request, until one comes that no such
+    rule is for. The request itself is judged as ever."""
+
+    max_streams: Annotated[int, Meta(ge=1, le=0xFFFFFFFF)] = 1
 
 
-@dataclass(slots=True, kw_only=True)
-class Fault:
-    """`act` for the next `times` requests (None: for all) to `device_token` (None: to any)."""
+class SmallWindow(Struct, frozen=True, tag_field="type", tag="small_window", forbid_unknown_fields=True):
+    """APNs: the receive window of connections is 65,535 bytes, refilled at half, as Apple's.
 
-    act: Act
-    device_token: str | None = None
-    times: int | None = None
+    HTTP/2 can't take back a window: a connection that has a larger one is told to go, by GOAWAY.
+    """
 
 
-@dataclass(slots=True)
-class Faults:
-    """The faults of one emulator, in the order in which they were added; the first that matches acts."""
-
-    _faults: list[Fault] = field(default_factory=list)
-
-    def add(self, fault: Fault) -> None:
-        self._faults.append(fault)
-
-    def clear(self) -> None:
-        self._faults.clear()
-
-    def take(self, device_token: str) -> Act | None:
-        """The act for this request, if any; uses up one of its `times`."""
-        for fault in self._faults:
-            if fault.device_token not in (None, device_token):
-                continue
-            if fault.times is not None:
-                fault.times -= 1
-                if fault.times == 0:
-                    self._faults.remove(fault)
-            return fault.act
-        return None
+Act = Answer | Slow | Hang | Disconnect | Outage | Reset | GoAway
+ConnectionAct = StreamLimit | SmallWindow

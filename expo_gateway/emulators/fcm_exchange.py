@@ -8,8 +8,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from expo_gateway.emulators import fcm_errors
-from expo_gateway.emulators.faults import Act, Answer, Hang, Slow
-from expo_gateway.emulators.fcm_listener import CUT
+from expo_gateway.emulators.faults import Act, Answer, Disconnect, Hang, Slow
+from expo_gateway.emulators.fcm_listener import CONNECTION, Connection
 
 # Our choice: longer than any client takes to send 4 KB.
 BODY_TIMEOUT_S = 60.0
@@ -29,14 +29,18 @@ class Silence(Response):
 class Cut(Response):
     """No answer: the connection is aborted.
 
-    Under a server that offers no way to do that (see fcm_listener.CUT) nothing is sent, and what the client gets is the
-    server's: Hypercorn makes it an empty 500.
+    Under a server that offers no way to do that (see fcm_listener.CONNECTION) nothing is sent, and what the client gets
+    is the server's: Hypercorn makes it an empty 500.
     """
 
+    def __init__(self, *, reset: bool = False) -> None:
+        super().__init__()
+        self._reset = reset
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        abort = scope.get("state", {}).get(CUT)
-        if abort is not None:
-            abort()
+        connection = connection_of(scope)
+        if connection is not None:
+            connection.cut(reset=self._reset)
 
 
 async def read_body(request: Request, *, max_bytes: int) -> bytes:
@@ -58,6 +62,12 @@ def response_of(answer: Answer) -> Response:
         headers.append(("content-type", fcm_errors.JSON))
     response.raw_headers.extend((name.lower().encode("ascii"), value.encode("latin-1")) for name, value in headers)
     return response
+
+
+def connection_of(scope: Scope) -> Connection | None:
+    """None under a server that doesn't show it."""
+    connection = scope.get("state", {}).get(CONNECTION)
+    return connection if isinstance(connection, Connection) else None
 
 
 def headers_as_received(scope: Scope) -> tuple[tuple[str, str], ...]:
@@ -83,7 +93,7 @@ async def respond(request: Request, act: Act | None, answer: Answer, closing: as
         return await _hold(request, closing, timeout_s=act.delay_s) or response_of(answer)
     if isinstance(act, Hang):
         return await _hold(request, closing, timeout_s=None) or Cut()
-    return Cut()
+    return Cut(reset=isinstance(act, Disconnect) and act.reset)
 
 
 async def _hold(request: Request, closing: asyncio.Event, *, timeout_s: float | None) -> Response | None:

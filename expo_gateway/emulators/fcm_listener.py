@@ -7,8 +7,11 @@ fault needs that), and from Python 3.12 on it waits without limit for connection
 
 import asyncio
 import logging
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 from hypercorn.asyncio.tcp_server import TCPServer
@@ -17,13 +20,15 @@ from hypercorn.config import Config
 from hypercorn.typing import Framework, LifespanState
 from hypercorn.utils import wrap_app
 
+from expo_gateway.emulators.cutting import cut
+
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-CUT = "expo_gateway.cut"
-"""Key in `scope["state"]` of a call without arguments that aborts the request's connection."""
+CONNECTION = "expo_gateway.connection"
+"""Key in `scope["state"]` of the request's `Connection`."""
 
 # Our choices. Google's front ends keep an idle connection for some four minutes; a request that a fault holds ends with
 # the connection's read timeout at the latest.
@@ -34,6 +39,16 @@ READ_TIMEOUT_S = 600
 CLOSE_GRACE_S = 0.5
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, weakref_slot=True, eq=False)
+class Connection:
+    """What an application can do to the connection of a request."""
+
+    transport: asyncio.WriteTransport
+
+    def cut(self, *, reset: bool = False) -> None:
+        cut(self.transport, reset=reset)
 
 
 class Listener:
@@ -60,14 +75,20 @@ class Listener:
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"{self._scheme}://{host}:{self.port}"
 
-    async def start(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
-        """OSError when the address is taken. With TLS, the context's ALPN must offer `h2` for HTTP/2."""
+    async def start(
+        self, host: str, port: int, tls: ssl.SSLContext | None, *, sock: socket.socket | None = None
+    ) -> None:
+        """OSError when the address is taken. With TLS, the context's ALPN must offer `h2` for HTTP/2.
+
+        `sock` is bound to `host`, and used in place of a new one.
+        """
         if self._server is not None:
             raise RuntimeError("the listener is started already")
         self._host = host
         self._scheme = "http" if tls is None else "https"
         self._context = WorkerContext(None)
-        self._server = await asyncio.start_server(self._serve, host, port, ssl=tls, backlog=self._config.backlog)
+        start = partial(asyncio.start_server, self._serve, ssl=tls, backlog=self._config.backlog)
+        self._server = await (start(sock=sock) if sock is not None else start(host, port))
 
     async def close(self) -> None:
         """No more connections; idle ones close, busy ones get CLOSE_GRACE_S. Idempotent."""
@@ -92,15 +113,23 @@ class Listener:
         """One connection, in the task that asyncio.start_server made for it."""
         task = cast("asyncio.Task[None]", asyncio.current_task())
         self._connections[task] = writer.transport
-        state = cast(LifespanState, {CUT: writer.transport.abort})
+        state = cast(LifespanState, {CONNECTION: Connection(writer.transport)})
         loop = asyncio.get_running_loop()
         try:
-            await TCPServer(self._app, loop, self._config, self._context, state, reader, writer)
+            await _Served(self._app, loop, self._config, self._context, state, reader, writer)
         except asyncio.CancelledError:
             # Only `close` cancels, and asyncio would report this task's cancellation as an error.
             logger.debug("a connection was still open when its listener closed")
         finally:
             del self._connections[task]
+
+
+class _Served(TCPServer):
+    """Hypercorn's keeps the socket of an idle client that has left until its keep-alive time is over."""
+
+    async def _read_data(self) -> None:
+        await super()._read_data()
+        await self.idle_task.stop()
 
 
 def _config() -> Config:

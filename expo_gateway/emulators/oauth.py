@@ -13,11 +13,10 @@ from typing import Literal, cast
 from urllib.parse import parse_qs
 
 import jwt
-import orjson
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from expo_gateway.emulators.faults import Answer, Faults
+from expo_gateway.emulators.faults import Answer, json_answer
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 SCOPES = frozenset(
@@ -59,12 +58,16 @@ class Access:
     standing: Literal["valid", "expired", "foreign"]
     account: ServiceAccount | None = None
     """None when the account is not one of those made known."""
+    mark: int = 0
+    """What was written on it when it was given out."""
 
 
 @dataclass(slots=True)
 class _Issued:
     account: ServiceAccount | None
     expires_at: float
+    clock: Callable[[], float]
+    mark: int
 
 
 class OAuth:
@@ -75,20 +78,19 @@ class OAuth:
     `known_tokens_only` makes FCM refuse access tokens that this endpoint never gave out; by default they pass, so that
     a client with a fake credentials object works. Tokens that it did give out stop working when they expire, in both
     cases.
+
+    `clock` judges assertions, which clients date by their machine. Access tokens may live by another: their world's.
     """
 
     def __init__(
         self,
         *,
         clock: Callable[[], float],
-        faults: Faults | None = None,
         known_accounts_only: bool = False,
         known_tokens_only: bool = False,
         max_tokens: int = MAX_TOKENS,
         random_text: Callable[[int], str] = secrets.token_urlsafe,
     ) -> None:
-        self.faults = Faults() if faults is None else faults
-        """For requests to the endpoint; their `device_token` must be None or ""."""
         self.known_accounts_only = known_accounts_only
         self.known_tokens_only = known_tokens_only
         self._clock = clock
@@ -120,20 +122,30 @@ class OAuth:
             client_email=client_email, project_id=project_id, project_number=project_number
         )
 
-    def exchange(self, form: bytes) -> Answer:
-        """The answer to one token request, whose body is `form`."""
-        assertion = _read_form(form)
+    def forget_service_account(self, client_email: str) -> None:
+        """It is unknown from now on; what it was given stays bound to its project."""
+        self._accounts.pop(client_email, None)
+        for known in [known for known in self._keys if known[0] == client_email]:
+            del self._keys[known]
+
+    def exchange(
+        self, assertion: "Assertion | Answer", *, clock: Callable[[], float] | None = None, mark: int = 0
+    ) -> Answer:
+        """The answer to one token request, of what `read_form` read. The token lives by `clock` and bears the mark."""
         if isinstance(assertion, Answer):
             return assertion
         refusal = self._judge_signer(assertion) or judge_claims(assertion.claims, now=self._clock())
         if refusal is not None:
             return refusal
-        return self.grant(self._accounts.get(assertion.issuer))
+        return self.grant(self._accounts.get(assertion.issuer), clock=clock, mark=mark)
 
-    def grant(self, account: ServiceAccount | None = None) -> Answer:
+    def grant(
+        self, account: ServiceAccount | None = None, *, clock: Callable[[], float] | None = None, mark: int = 0
+    ) -> Answer:
         """A fresh access token; the oldest goes when there are too many."""
+        clock = clock or self._clock
         token = f"ya29.c.{self._random_text(TOKEN_RANDOM_BYTES)}"
-        self._issued[token] = _Issued(account, self._clock() + TOKEN_LIFE_S)
+        self._issued[token] = _Issued(account, clock() + TOKEN_LIFE_S, clock, mark)
         while len(self._issued) > self._max_tokens:
             self._issued.popitem(last=False)
         return json_answer(200, {"access_token": token, "expires_in": TOKEN_LIFE_S, "token_type": "Bearer"})
@@ -142,9 +154,9 @@ class OAuth:
         issued = self._issued.get(access_token)
         if issued is None:
             return Access(standing="foreign")
-        if issued.expires_at <= self._clock():
+        if issued.expires_at <= issued.clock():
             return Access(standing="expired")
-        return Access(standing="valid", account=issued.account)
+        return Access(standing="valid", account=issued.account, mark=issued.mark)
 
     def revoke_all(self) -> None:
         """Every token given out so far has expired: FCM answers ACCESS_TOKEN_EXPIRED to it."""
@@ -155,7 +167,7 @@ class OAuth:
         """How many tokens are remembered, expired ones too."""
         return len(self._issued)
 
-    def _judge_signer(self, assertion: "_Assertion") -> Answer | None:
+    def _judge_signer(self, assertion: "Assertion") -> Answer | None:
         if assertion.issuer not in self._accounts:
             return _invalid_grant("Invalid grant: account not found") if self.known_accounts_only else None
         key = self._keys.get((assertion.issuer, assertion.key_id))
@@ -165,7 +177,9 @@ class OAuth:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Assertion:
+class Assertion:
+    """Who asks for an access token, and with what."""
+
     text: str
     issuer: str
     key_id: str
@@ -187,11 +201,6 @@ def judge_claims(claims: Mapping[str, object], *, now: float) -> Answer | None:
     return None
 
 
-def json_answer(status: int, value: Mapping[str, object]) -> Answer:
-    headers = (("content-type", "application/json; charset=utf-8"), ("cache-control", "no-cache, no-store, max-age=0"))
-    return Answer(status=status, reason=str(value.get("error", "")), body=orjson.dumps(value), headers=headers)
-
-
 def _is_in_time(issued_at: object, expires_at: object, now: float) -> bool:
     times = (issued_at, expires_at)
     if not all(isinstance(at, int | float) and not isinstance(at, bool) for at in times):
@@ -200,7 +209,8 @@ def _is_in_time(issued_at: object, expires_at: object, now: float) -> bool:
     return iat - MAX_CLOCK_SKEW_S <= now < exp and 0 < exp - iat <= MAX_ASSERTION_LIFE_S
 
 
-def _read_form(form: bytes) -> _Assertion | Answer:
+def read_form(form: bytes) -> Assertion | Answer:
+    """The assertion in the body of a token request, unverified; or the refusal."""
     fields = parse_qs(form.decode("utf-8", "replace"), keep_blank_values=True)
     grant_type, text = (fields.get(name, [""])[0] for name in ("grant_type", "assertion"))
     if not grant_type:
@@ -212,7 +222,7 @@ def _read_form(form: bytes) -> _Assertion | Answer:
     return _read_assertion(text)
 
 
-def _read_assertion(text: str) -> _Assertion | Answer:
+def _read_assertion(text: str) -> Assertion | Answer:
     try:
         header = jwt.get_unverified_header(text)
         claims = jwt.decode(text, options={"verify_signature": False})
@@ -225,7 +235,7 @@ def _read_assertion(text: str) -> _Assertion | Answer:
         return _invalid_grant("Invalid JWT: the iss claim names no service account.")
     if not isinstance(key_id, str) or not key_id:
         return _invalid_grant("Invalid JWT: the kid header names no key.")
-    return _Assertion(text=text, issuer=issuer, key_id=key_id, claims=claims)
+    return Assertion(text=text, issuer=issuer, key_id=key_id, claims=claims)
 
 
 def _is_signed_by(text: str, key: RSAPublicKey) -> bool:

@@ -50,5 +50,8 @@ class VirtualDevices:
         """The app was removed from the phone."""
         self._devices[device_token].unregistered_at = at
 
+    def clear(self) -> None:
+        self._devices.clear()
+
     def __len__(self) -> int:
         return len(self._devices)

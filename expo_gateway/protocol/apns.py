@@ -4,10 +4,9 @@ Source: https://docs.expo.dev/push-notifications/what-you-need-to-know/ and Appl
 APNs" and "Generating a remote notification". Pure: the caller brings the instant.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from math import ceil
 
+import msgspec
 import orjson
 
 from expo_gateway.protocol.device import Device, Project
@@ -23,8 +22,8 @@ PRIORITY_IMMEDIATE = 10
 PRIORITY_POWER_AWARE = 5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApnsRequest:
+# A Struct is made in a tenth of the time that a frozen dataclass takes, and every attempt has one.
+class ApnsRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One `POST /3/device/<device token>`."""
 
     apns_id: str
@@ -42,19 +41,19 @@ class ApnsRequest:
 
 
 def build_apns_request(message: PushMessage, device: Device, *, apns_id: str, accepted_at: float) -> ApnsRequest:
-    alert = is_visible(message)
+    visible = is_visible(message)
     return ApnsRequest(
         apns_id=apns_id,
         device_token=device.device_token,
         sandbox=device.sandbox,
         topic=device.app_id,
-        push_type="alert" if alert else "background",
+        push_type="alert" if visible else "background",
         # Apple: a background push must have priority 5. Expo: "default" is high on iOS.
-        priority=PRIORITY_POWER_AWARE if not alert or message.priority == "normal" else PRIORITY_IMMEDIATE,
+        priority=PRIORITY_POWER_AWARE if not visible or message.priority == "normal" else PRIORITY_IMMEDIATE,
         expiration=expiration(message, accepted_at=accepted_at),
         # An empty one would be an empty header.
         collapse_id=message.collapse_id or None,
-        payload=orjson.dumps(payload(message, device.project)),
+        payload=orjson.dumps(_payload(message, device.project, visible=visible)),
     )
 
 
@@ -63,8 +62,15 @@ def is_visible(message: PushMessage) -> bool:
 
     Badge and sound are ours to add: Apple allows neither in a background push.
     """
-    shown = (message.title, message.subtitle, message.body, message.icon, message.channel_id, message.badge)
-    return any(part is not None for part in shown) or _sound(message.sound) is not None
+    return (
+        message.title is not None
+        or message.body is not None
+        or message.subtitle is not None
+        or message.icon is not None
+        or message.channel_id is not None
+        or message.badge is not None
+        or _sound(message.sound) is not None
+    )
 
 
 def expiration(message: PushMessage, *, accepted_at: float) -> int | None:
@@ -76,9 +82,9 @@ def expiration(message: PushMessage, *, accepted_at: float) -> int | None:
     return None
 
 
-def payload(message: PushMessage, project: Project) -> dict[str, object]:
+def _payload(message: PushMessage, project: Project, *, visible: bool) -> dict[str, object]:
     """The JSON object that the app receives: `aps`, the message's data under `body`, and the project's names."""
-    whole: dict[str, object] = {"aps": _aps(message)}
+    whole: dict[str, object] = {"aps": _aps(message, visible=visible)}
     body = message.data_object()
     if message.rich_content is not None and message.rich_content.image is not None:
         # A notification service extension reads body._richContent.image.
@@ -90,33 +96,52 @@ def payload(message: PushMessage, project: Project) -> dict[str, object]:
     return whole
 
 
-def _aps(message: PushMessage) -> dict[str, object]:
-    alert = _given({"title": message.title, "subtitle": message.subtitle, "body": message.body})
-    return _given(
-        {
-            "alert": alert or None,
-            "sound": _sound(message.sound),
-            "badge": _number(message.badge),
-            # Without it iOS drops a background push.
-            "content-available": 1 if message.wakes_app or not is_visible(message) else None,
-            "mutable-content": 1 if message.mutable_content else None,
-            "category": message.category_id,
-            "thread-id": message.thread_id,
-            "interruption-level": message.interruption_level,
-            "target-content-id": message.target_content_id,
-            "relevance-score": _number(message.relevance_score),
-            "filter-criteria": message.filter_criteria,
-        }
-    )
+def _aps(message: PushMessage, *, visible: bool) -> dict[str, object]:
+    """Member by member: most messages have few of them, and this is done for every attempt."""
+    aps: dict[str, object] = {}
+    if alert := _alert(message):
+        aps["alert"] = alert
+    if (sound := _sound(message.sound)) is not None:
+        aps["sound"] = sound
+    if message.badge is not None:
+        aps["badge"] = _number(message.badge)
+    if message.wakes_app or not visible:
+        # Without it iOS drops a background push.
+        aps["content-available"] = 1
+    if message.mutable_content:
+        aps["mutable-content"] = 1
+    if message.category_id is not None:
+        aps["category"] = message.category_id
+    if message.thread_id is not None:
+        aps["thread-id"] = message.thread_id
+    if message.interruption_level is not None:
+        aps["interruption-level"] = message.interruption_level
+    if message.target_content_id is not None:
+        aps["target-content-id"] = message.target_content_id
+    if message.relevance_score is not None:
+        aps["relevance-score"] = _number(message.relevance_score)
+    if message.filter_criteria is not None:
+        aps["filter-criteria"] = message.filter_criteria
+    return aps
+
+
+def _alert(message: PushMessage) -> dict[str, str]:
+    alert = {}
+    if message.title is not None:
+        alert["title"] = message.title
+    if message.subtitle is not None:
+        alert["subtitle"] = message.subtitle
+    if message.body is not None:
+        alert["body"] = message.body
+    return alert
 
 
 def _sound(sound: str | CriticalSound | None) -> object:
     """A file name, or Apple's sound dictionary for critical alerts, where `critical` is 1 or absent."""
     if not isinstance(sound, CriticalSound):
         return sound
-    return (
-        _given({"critical": 1 if sound.critical else None, "name": sound.name, "volume": _number(sound.volume)}) or None
-    )
+    parts = {"critical": 1 if sound.critical else None, "name": sound.name, "volume": _number(sound.volume)}
+    return {name: part for name, part in parts.items() if part is not None} or None
 
 
 def _number(value: int | float | None) -> int | float | None:
@@ -124,7 +149,3 @@ def _number(value: int | float | None) -> int | float | None:
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return int(value)
     return float(value) if isinstance(value, int) and abs(value) >= 2**63 else value
-
-
-def _given(fields: Mapping[str, object]) -> dict[str, object]:
-    return {name: value for name, value in fields.items() if value is not None}

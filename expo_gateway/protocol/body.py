@@ -36,10 +36,10 @@ def is_compressed(body: bytes) -> bool:
     return body[:2] == GZIP_MAGIC or (body[:1] == b"\x78" and len(body) > 1 and (0x7800 + body[1]) % 31 == 0)
 
 
-def too_large(received: str) -> RequestRefused:
+def too_large(received: str, *, limit_bytes: int = MAX_BODY_BYTES) -> RequestRefused:
     return RequestRefused(
         "PAYLOAD_TOO_LARGE",
-        f"The request body must not exceed {MAX_BODY_BYTES} bytes (received {received}).",
+        f"The request body must not exceed {limit_bytes} bytes (received {received}).",
         status=413,
     )
 

@@ -1,10 +1,11 @@
 """Devices, and the projects that own them."""
 
 from base64 import urlsafe_b64encode
-from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import shake_256
 from uuid import UUID, uuid5
+
+from msgspec import Struct
 
 
 class Platform(StrEnum):
@@ -31,8 +32,7 @@ def project_id_of(full_name: str) -> str:
     return str(uuid5(_PROJECTS, full_name))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Project:
+class Project(Struct, frozen=True, kw_only=True):
     """What Expo calls a project or an experience; owns devices. Its credentials and limits: see project.py."""
 
     project_id: str
@@ -47,8 +47,7 @@ def made_for(project_id: str) -> Project:
     return Project(project_id=project_id, full_name=f"@emulator/{project_id}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Device:
+class Device(Struct, frozen=True, kw_only=True):
     """An app on a phone: what a push token stands for."""
 
     push_token: str
@@ -67,8 +66,7 @@ class Device:
     """Since when the provider calls the device token dead; None while it is alive."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Registration:
+class Registration(Struct, frozen=True, kw_only=True):
     """What getExpoPushToken of expo-notifications says of its device. One per (device_id, app_id, project)."""
 
     device_id: str
@@ -79,10 +77,13 @@ class Registration:
     sandbox: bool
 
 
-def virtual_device(push_token: str, *, project: Project, platform: Platform | None, now: float) -> Device:
+def virtual_device(
+    push_token: str, *, project: Project, platform: Platform | None, now: float, mark: str = ""
+) -> Device:
     """The device that the emulated world has for a push token: the same one each time.
 
-    Without a platform, half of all push tokens are iPhones and half are Android phones.
+    Without a platform, half of all push tokens are iPhones and half are Android phones. `mark`: what the device token
+    begins with, at most 22 characters of base64url; in hex for APNs.
     """
     seed = shake_256(b"virtual device of " + push_token.encode()).digest(132)
     platform = platform or (Platform.IOS if seed[0] & 1 else Platform.ANDROID)
@@ -90,14 +91,14 @@ def virtual_device(push_token: str, *, project: Project, platform: Platform | No
         push_token=push_token,
         project=project,
         platform=platform,
-        device_token=seed[:32].hex() if platform is Platform.IOS else _registration_token(seed),
+        device_token=(mark.encode() + seed)[:32].hex() if platform is Platform.IOS else _registration_token(seed, mark),
         app_id=VIRTUAL_APP_ID,
         registered_at=now,
         virtual=True,
     )
 
 
-def _registration_token(seed: bytes) -> str:
+def _registration_token(seed: bytes, mark: str) -> str:
     """In the form of FCM's: an installation id of 22 characters, a colon, and 140 of base64url that begin APA91b."""
     text = urlsafe_b64encode(seed).decode("ascii")
-    return f"{text[:22]}:APA91b{text[22:156]}"
+    return f"{(mark + text)[:22]}:APA91b{text[22:156]}"

@@ -5,9 +5,9 @@ https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages. Pure: 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import ceil
 
+import msgspec
 import orjson
 
 from expo_gateway.protocol.device import Device
@@ -19,8 +19,8 @@ MAX_PAYLOAD_BYTES = 4096
 MAX_TTL_S = 2_419_200
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FcmRequest:
+# A Struct, because every attempt has one: see ApnsRequest.
+class FcmRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One `messages:send`."""
 
     device_token: str
@@ -43,8 +43,13 @@ def build_fcm_request(message: PushMessage, device: Device, *, accepted_at: floa
 
 def is_visible(message: PushMessage) -> bool:
     """Whether Android shows something: a notification message, as Expo defines it. If not, the message is headless."""
-    shown = (message.title, message.subtitle, message.body, message.icon, message.channel_id)
-    return any(part is not None for part in shown)
+    return (
+        message.title is not None
+        or message.body is not None
+        or message.subtitle is not None
+        or message.icon is not None
+        or message.channel_id is not None
+    )
 
 
 def payload_size_bytes(request: FcmRequest) -> int:
@@ -77,7 +82,7 @@ def _data(message: PushMessage, device: Device) -> dict[str, str]:
         {
             "title": message.title,
             "message": message.body,
-            "body": orjson.dumps(message.data_object() or {}).decode(),
+            "body": orjson.dumps(data).decode() if (data := message.data_object()) else "{}",
             "channelId": message.channel_id,
             "categoryId": message.category_id,
             "sound": _sound_name(message.sound),

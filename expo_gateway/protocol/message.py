@@ -7,7 +7,6 @@ expo-server-sdk-node 7.2. Unknown fields are ignored, null means absent.
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Annotated, Literal, NoReturn
 
 import msgspec
@@ -24,16 +23,20 @@ MAX_DATA_BYTES = 64 * 1024
 # orjson writes 254 levels; Expo's own limit is not known.
 MAX_DEPTH = 200
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_OBJECT_OR_NULL = (b"", b"{", b"n")
 # Brackets that open or close, and strings as a whole, so that brackets in text don't count.
 _BRACKETS = re.compile(rb'[\[\]{}]|"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 _ABSENT = msgspec.Raw(b"")
 
+# A longer integer goes the slow way, where it is read as the double that JavaScript makes of it.
+_Number = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | float
+
 
 class CriticalSound(msgspec.Struct, frozen=True, gc=False):
     critical: bool | None = None
     name: str | None = None
-    volume: int | float | None = None
+    volume: _Number | None = None
 
 
 class RichContent(msgspec.Struct, frozen=True, gc=False):
@@ -49,11 +52,11 @@ class PushMessage(msgspec.Struct, frozen=True, gc=False, rename="camel", kw_only
     body: str | None = None
     data: msgspec.Raw = _ABSENT
     """The JSON object as the client wrote it; empty or `null` when absent. Read it through `data_object`."""
-    ttl: int | float | None = None
-    expiration: int | float | None = None
+    ttl: _Number | None = None
+    expiration: _Number | None = None
     priority: Literal["default", "normal", "high"] | None = None
     sound: str | CriticalSound | None = None
-    badge: int | float | None = None
+    badge: _Number | None = None
     interruption_level: Literal["active", "critical", "passive", "time-sensitive"] | None = None
     channel_id: str | None = None
     icon: str | None = None
@@ -64,7 +67,7 @@ class PushMessage(msgspec.Struct, frozen=True, gc=False, rename="camel", kw_only
     tag: str | None = None
     thread_id: str | None = None
     target_content_id: str | None = None
-    relevance_score: int | float | None = None
+    relevance_score: _Number | None = None
     filter_criteria: str | None = None
     content_available: bool | None = None
     legacy_content_available: bool | None = msgspec.field(default=None, name="_contentAvailable")
@@ -97,16 +100,17 @@ class PushMessage(msgspec.Struct, frozen=True, gc=False, rename="camel", kw_only
         return decoded
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SendRequest:
+class SendRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The messages of one /push/send body."""
 
     messages: list[PushMessage]
+    tokens: list[str]
+    """The push token of every place of the batch, in ticket order: messages in order, within each its `to` in order."""
     answers_object: bool
     """A bare message with a string `to` is answered by one ticket, everything else by an array."""
 
     def recipients(self) -> Iterator[tuple[PushMessage, str]]:
-        """Every place of the batch in ticket order: messages in order, within each its `to` in order."""
+        """Every place of the batch with its message, in ticket order."""
         for message in self.messages:
             for token in message.recipients:
                 yield message, token
@@ -125,17 +129,22 @@ def decode_send_request(body: bytes) -> SendRequest:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         decoded = _decode_slowly(body)
     messages = decoded if isinstance(decoded, list) else [decoded]
+    tokens: list[str] = []
     for message in messages:
-        if not _is_decent(message):
+        if not _is_decent(message.data):
             raise _complaint(body)
-    count = sum(1 if isinstance(message.to, str) else len(message.to) for message in messages)
-    if count > MAX_RECIPIENTS:
+        if isinstance(message.to, str):
+            tokens.append(message.to)
+        else:
+            tokens += message.to
+    if len(tokens) > MAX_RECIPIENTS:
         raise RequestRefused(
             "PUSH_TOO_MANY_NOTIFICATIONS",
-            f"You can send a maximum of {MAX_RECIPIENTS} notifications per request (received {count}); "
+            f"You can send a maximum of {MAX_RECIPIENTS} notifications per request (received {len(tokens)}); "
             "divide your requests.",
         )
-    return SendRequest(messages=messages, answers_object=not isinstance(decoded, list) and isinstance(decoded.to, str))
+    answers_object = not isinstance(decoded, list) and isinstance(decoded.to, str)
+    return SendRequest(messages=messages, tokens=tokens, answers_object=answers_object)
 
 
 def decode_json(body: bytes) -> object:
@@ -160,23 +169,13 @@ def too_deep() -> RequestRefused:
     return RequestRefused("VALIDATION_ERROR", f"The request body is nested too deep (more than {MAX_DEPTH} levels).")
 
 
-def _is_decent(message: PushMessage) -> bool:
-    """What the decoder does not see to: `data` is an object that can be written again, numbers fit in a double."""
-    raw = bytes(message.data)
-    if raw[:1] not in (b"", b"{", b"n"):
+def _is_decent(data: msgspec.Raw) -> bool:
+    """What the decoder does not see to: `data` is an object, and can be written again. Empty: there is none."""
+    raw = bytes(data)
+    if raw[:1] not in _OBJECT_OR_NULL:
         return False
-    if not message.is_too_big and raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _depth(raw) > MAX_DEPTH:
-        return False
-    sound = message.sound
-    numbers = (message.ttl, message.expiration, message.badge, message.relevance_score)
-    return all(_is_finite(number) for number in numbers) and (
-        not isinstance(sound, CriticalSound) or _is_finite(sound.volume)
-    )
-
-
-def _is_finite(number: int | float | None) -> bool:
-    """Python's integers have no bound; beyond a double's range JavaScript knows Infinity only."""
-    return not isinstance(number, int) or number.bit_length() < 1024
+    # So many levels take two brackets each, and what is too big is never written.
+    return len(raw) < 2 * MAX_DEPTH or len(raw) > MAX_DATA_BYTES or _depth(raw) <= MAX_DEPTH
 
 
 def _complaint(body: bytes) -> RequestRefused:
@@ -186,6 +185,10 @@ def _complaint(body: bytes) -> RequestRefused:
 
 
 def _depth(raw: bytes) -> int:
+    """How deep it is nested, at the most: the exact look is for those that may be too deep."""
+    brackets = raw.count(b"[") + raw.count(b"{")
+    if brackets <= MAX_DEPTH:
+        return brackets
     deepest = depth = 0
     for bracket in _BRACKETS.findall(raw):
         depth += 1 if bracket in b"[{" else -1 if bracket in b"]}" else 0

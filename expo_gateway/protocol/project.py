@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from msgspec import Struct
+
 from expo_gateway.protocol.device import Project
 
 ApnsEnvironment = Literal["production", "sandbox", "both"]
@@ -33,8 +35,7 @@ class ApnsCertificate:
     private_key_pem: str = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApnsCredential:
+class ApnsCredential(Struct, frozen=True, kw_only=True):
     """What APNs knows a project by, and what it is good for."""
 
     secret: ApnsKeyFile | ApnsCertificate
@@ -66,8 +67,7 @@ class AccessToken:
     created_at: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConfiguredProject:
+class ConfiguredProject(Struct, frozen=True, kw_only=True):
     """A project with all that is configured for it."""
 
     project: Project

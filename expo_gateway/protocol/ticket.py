@@ -5,16 +5,18 @@ the recipient in its batch, the rest is the batch's own id. RFC 9562, section 5.
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
 import orjson
+from msgspec import Struct
 
 # A batch id is a ticket id's 16 bytes with place 0: 48 bits of Unix milliseconds, version, 12 zero bits, variant,
 # and 62 random bits.
 BatchId = bytes
 BATCH_RANDOM_BYTES = 8
 MAX_PLACES = 4096
+_PLACES = [f"{place:03x}" for place in range(MAX_PLACES)]
+_PLACE_OF = {text: place for place, text in enumerate(_PLACES)}
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
@@ -48,8 +50,23 @@ def parse_ticket_id(text: str) -> tuple[BatchId, int] | None:
     return bytes.fromhex(f"{text[:8]}{text[9:13]}7000{text[19:23]}{text[24:]}"), int(text[15:18], 16)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TicketError:
+def parse_ticket_ids(texts: Iterable[str]) -> dict[str, tuple[BatchId, int]]:
+    """(batch, place) of those that are ticket ids. Most come by the batch, and then differ in their place only."""
+    batches: dict[str, BatchId | None] = {}
+    found = {}
+    for text in texts:
+        lower = text.lower()
+        without_place = lower[:15] + lower[18:]
+        if without_place not in batches:
+            parsed = parse_ticket_id(f"{lower[:15]}000{lower[18:]}")
+            batches[without_place] = parsed[0] if parsed is not None else None
+        batch, place = batches[without_place], _PLACE_OF.get(lower[15:18])
+        if batch is not None and place is not None:
+            found[text] = batch, place
+    return found
+
+
+class TicketError(Struct, frozen=True, kw_only=True):
     """A recipient that is refused at once. `error` is Expo's code; every member of the JSON is a string.
 
     Source: recorded; `fault` appears with InvalidCredentials for Android only.
@@ -104,9 +121,13 @@ def no_fcm_credentials() -> TicketError:
 def tickets_json(batch: BatchId, refused: Sequence[TicketError | None], *, as_object: bool) -> bytes:
     """The answer to /push/send: `{"data":[…]}`, or one bare ticket. `refused[place]` is None where the ticket is ok."""
     text = batch.hex()
-    head = f'{{"status":"ok","id":"{text[:8]}-{text[8:12]}-7'
-    tail = f'-{text[16:20]}-{text[20:]}"}}'
-    tickets = [
-        f"{head}{place:03x}{tail}" if error is None else error.to_json().decode() for place, error in enumerate(refused)
-    ]
-    return f'{{"data":{tickets[0]}}}'.encode() if as_object else f'{{"data":[{",".join(tickets)}]}}'.encode()
+    head, tail = f'{{"status":"ok","id":"{text[:8]}-{text[8:12]}-7', f'-{text[16:20]}-{text[20:]}"}}'
+    if any(refused):
+        tickets = ",".join(
+            f"{head}{place:03x}{tail}" if error is None else error.to_json().decode()
+            for place, error in enumerate(refused)
+        )
+    else:
+        # Nothing but the place differs, so the rest stands between the places.
+        tickets = head + f"{tail},{head}".join(_PLACES[: len(refused)]) + tail if refused else ""
+    return f'{{"data":{tickets}}}'.encode() if as_object else f'{{"data":[{tickets}]}}'.encode()

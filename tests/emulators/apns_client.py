@@ -121,6 +121,8 @@ class ApnsTestClient:
         self.goaways: list[h2.events.ConnectionTerminated] = []
         self.window_bytes = 65_535
         self.is_closed = False
+        self.was_reset = False
+        """By TCP, when it was closed."""
         self.is_settled = False
         """A ping was answered, so all that was sent before it was read."""
         self._reader = reader
@@ -180,6 +182,13 @@ class ApnsTestClient:
         await self.until(lambda: response.is_over)
         return response
 
+    async def settle(self) -> None:
+        """Until the emulator has read all that was sent so far."""
+        self.is_settled = False
+        self.h2.ping(b"settled?")
+        self.flush()
+        await self.until(lambda: self.is_settled)
+
     async def until(self, is_so: Callable[[], bool]) -> None:
         """Reads until the condition holds; AssertionError when the connection ends before."""
         async with asyncio.timeout(WAIT_S):
@@ -190,8 +199,9 @@ class ApnsTestClient:
     async def _read(self) -> None:
         try:
             data = await self._reader.read(65_536)
-        except ConnectionError:
+        except ConnectionError as error:
             data = b""
+            self.was_reset = isinstance(error, ConnectionResetError)
         self.is_closed = not data
         if data:
             self._take(data)

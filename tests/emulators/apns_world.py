@@ -1,15 +1,28 @@
 """An APNs emulator with everything that it is made of, and a provider that has a key."""
 
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from expo_gateway.emulators.apns import ApnsEmulator
-from expo_gateway.emulators.faults import Act, Fault, Faults
+from expo_gateway.emulators.apns_certificates import TrustedCertificates
+from expo_gateway.emulators.apns_decisions import ApnsDecisions, ApnsWorlds
+from expo_gateway.emulators.apns_provider_tokens import ProviderTokens
+from expo_gateway.emulators.fault_rules import Faults
+from expo_gateway.emulators.faults import Act
 from expo_gateway.emulators.inbox import Inbox
 from expo_gateway.emulators.tls import EmulatorTls
 from expo_gateway.emulators.virtual_devices import VirtualDevices
+from expo_gateway.emulators.world import EmulatedWorld
 from tests.emulators.apns_client import DEVICE_TOKEN, ApnsTestClient, ProviderKey, push_headers
+
+
+def worlds_of(world: "World") -> ApnsWorlds:
+    """For a connection without its emulator."""
+    decisions = ApnsDecisions(world=world.emulated, provider_tokens=ProviderTokens())
+    certificates = TrustedCertificates(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+    return ApnsWorlds(default=decisions, removed=decisions, certificates=certificates)
 
 
 @dataclass(slots=True)
@@ -29,6 +42,10 @@ class World:
     devices: VirtualDevices = field(default_factory=VirtualDevices)
     faults: Faults = field(default_factory=Faults)
 
+    @property
+    def emulated(self) -> EmulatedWorld:
+        return EmulatedWorld(clock=self.clock, inbox=self.inbox, apns_devices=self.devices, faults=self.faults)
+
     @asynccontextmanager
     async def apns(
         self,
@@ -41,11 +58,8 @@ class World:
         max_connections: int = 1000,
     ) -> AsyncIterator[ApnsEmulator]:
         emulator = ApnsEmulator(
-            inbox=self.inbox,
-            devices=self.devices,
-            faults=self.faults,
+            world=self.emulated,
             ssl_context=self.tls.server_context(("h2",)),
-            clock=self.clock,
             known_keys_only=known_keys_only,
             strict_streams=strict_streams,
             strict_token_updates=strict_token_updates,
@@ -67,4 +81,4 @@ class World:
         return headers | {name.replace("_", "-"): value for name, value in changes.items()}
 
     def force(self, act: Act, device_token: str | None = None, *, times: int | None = None) -> None:
-        self.faults.add(Fault(act=act, device_token=device_token, times=times))
+        self.faults.force(act, device_token=device_token, times=times)

@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from expo_gateway.emulators.tls import EmulatorTls, ensure_certificates
+from expo_gateway.emulators.authority import ensure_certificates
+from expo_gateway.emulators.tls import EmulatorTls
 from tests.emulators.apns_client import ProviderKey
 from tests.emulators.apns_world import SetClock, World
 

@@ -13,11 +13,12 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from expo_gateway.emulators.faults import Faults
+from expo_gateway.emulators.fault_rules import Faults
 from expo_gateway.emulators.fcm import MAX_BODY_BYTES, FcmEmulator
 from expo_gateway.emulators.inbox import Inbox
 from expo_gateway.emulators.oauth import GRANT_TYPE, OAuth
 from expo_gateway.emulators.virtual_devices import VirtualDevices
+from expo_gateway.emulators.world import EmulatedWorld
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "fcm"
 DEVICE_TOKEN = "dGVzdA_xQ:APA91bHun4MxP5egoKMwt2KZFBaFUH-1RYqx"
@@ -108,9 +109,8 @@ class World:
 def make_world(*, max_body_bytes: int = MAX_BODY_BYTES) -> World:
     clock, inbox, devices, faults = Clock(), Inbox(), VirtualDevices(), Faults()
     oauth = OAuth(clock=clock)
-    fcm = FcmEmulator(
-        inbox=inbox, devices=devices, faults=faults, oauth=oauth, clock=clock, max_body_bytes=max_body_bytes
-    )
+    emulated = EmulatedWorld(clock=clock, inbox=inbox, fcm_devices=devices, faults=faults)
+    fcm = FcmEmulator(world=emulated, oauth=oauth, max_body_bytes=max_body_bytes)
     return World(clock=clock, inbox=inbox, devices=devices, faults=faults, oauth=oauth, fcm=fcm)
 
 

@@ -131,8 +131,8 @@ async def test_a_slow_answer_that_the_client_gives_up_is_captured_as_dropped(apn
 
 
 async def test_a_slow_answer_is_dropped_with_its_connection(apns_world: World) -> None:
-    apns_world.force(Slow(0.02), FIRST)
-    apns_world.force(Slow(0.04), SECOND)
+    apns_world.force(Slow(0.3), FIRST)
+    apns_world.force(Slow(0.35), SECOND)
 
     async with apns_world.apns() as emulator:
         async with await apns_world.client(emulator) as client:

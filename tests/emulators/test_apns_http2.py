@@ -1,23 +1,19 @@
 """h2 as the emulator uses it, and the connection's answer to a full write buffer: in memory, without a socket."""
 
 import asyncio
-import ssl
 
 import h2.config
 import h2.connection
 
-from expo_gateway.emulators.apns_certificates import TrustedCertificates
 from expo_gateway.emulators.apns_connection import ApnsConnection, ConnectionRules
-from expo_gateway.emulators.apns_decisions import ApnsDecisions
 from expo_gateway.emulators.apns_http2 import ServerConnection, goaway_bytes
-from expo_gateway.emulators.apns_provider_tokens import ProviderTokens
 from tests.emulators.apns_client import BODY, push_headers
-from tests.emulators.apns_world import World
+from tests.emulators.apns_world import World, worlds_of
 
 
 def connected() -> tuple[h2.connection.H2Connection, ServerConnection]:
     client = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
-    server = ServerConnection(max_streams=10, is_wide=True)
+    server = ServerConnection(max_streams=10)
     client.initiate_connection()
     server.receive(client.data_to_send())
     client.receive_data(server.data_to_send())
@@ -74,15 +70,8 @@ class IdleTransport(asyncio.Transport):
 
 
 async def test_a_client_that_doesnt_read_its_answers_isnt_read_either(apns_world: World) -> None:
-    decisions = ApnsDecisions(
-        inbox=apns_world.inbox,
-        devices=apns_world.devices,
-        faults=apns_world.faults,
-        provider_tokens=ProviderTokens(),
-        certificates=TrustedCertificates(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)),
-        clock=apns_world.clock,
-    )
-    connection = ApnsConnection(decisions=decisions, rules=ConnectionRules(), loop=asyncio.get_running_loop())
+    loop = asyncio.get_running_loop()
+    connection = ApnsConnection(worlds=worlds_of(apns_world), rules=ConnectionRules(), loop=loop)
     transport = IdleTransport()
     connection.connection_made(transport)
 

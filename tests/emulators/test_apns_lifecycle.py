@@ -8,13 +8,10 @@ import pytest
 from h2.exceptions import ProtocolError
 
 from expo_gateway.emulators.apns import ApnsEmulator
-from expo_gateway.emulators.apns_certificates import TrustedCertificates
 from expo_gateway.emulators.apns_connection import ApnsConnection, ConnectionRules
-from expo_gateway.emulators.apns_decisions import ApnsDecisions
 from expo_gateway.emulators.apns_http2 import ServerConnection
-from expo_gateway.emulators.apns_provider_tokens import ProviderTokens
 from expo_gateway.emulators.faults import Hang, Slow
-from tests.emulators.apns_world import World
+from tests.emulators.apns_world import World, worlds_of
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 EMPTY_SETTINGS = bytes.fromhex("000000" "04" "00" "00000000")  # fmt: skip
@@ -42,9 +39,7 @@ async def left(writer: asyncio.StreamWriter) -> None:
 
 async def test_before_the_start_there_is_no_port(apns_world: World) -> None:
     emulator = ApnsEmulator(
-        inbox=apns_world.inbox,
-        devices=apns_world.devices,
-        faults=apns_world.faults,
+        world=apns_world.emulated,
         ssl_context=apns_world.tls.server_context(("h2",)),
     )
 
@@ -167,7 +162,7 @@ async def test_malformed_http2_ends_its_own_connection_only(apns_world: World) -
 def test_whatever_comes_in_is_at_worst_a_protocol_error() -> None:
     refused = 0
     for seed in range(500):
-        connection = ServerConnection(max_streams=10, is_wide=True)
+        connection = ServerConnection(max_streams=10)
         try:
             connection.receive(garbage(random.Random(seed)))
         except ProtocolError:
@@ -250,15 +245,7 @@ async def test_a_flood_of_streams_ends_the_connection(apns_world: World) -> None
 ])  # fmt: skip
 async def test_a_silent_connection_is_ended(apns_world: World, rules: ConnectionRules, speaks: bool) -> None:
     loop = asyncio.get_running_loop()
-    decisions = ApnsDecisions(
-        inbox=apns_world.inbox,
-        devices=apns_world.devices,
-        faults=apns_world.faults,
-        provider_tokens=ProviderTokens(),
-        certificates=TrustedCertificates(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)),
-        clock=apns_world.clock,
-    )
-    connection = ApnsConnection(decisions=decisions, rules=rules, loop=loop)
+    connection = ApnsConnection(worlds=worlds_of(apns_world), rules=rules, loop=loop)
     server = await loop.create_server(lambda: connection, "127.0.0.1", 0)
     async with server:
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())

@@ -3,7 +3,7 @@
 from h2.settings import SettingCodes
 
 from expo_gateway.emulators.apns_connection import MAX_BODY_BYTES
-from expo_gateway.emulators.faults import Answer, Fault
+from expo_gateway.emulators.faults import Answer
 from tests.emulators.apns_client import APNS_ID, BODY, DEVICE_TOKEN, TOPIC, ProviderKey, push_headers
 from tests.emulators.apns_world import World
 
@@ -177,9 +177,16 @@ async def test_a_new_token_within_20_minutes_is_refused_when_asked_for(apns_worl
 
 async def test_the_settings_are_those_of_apple(apns_world: World) -> None:
     async with apns_world.apns() as emulator, await apns_world.client(emulator) as client:
-        await client.until(lambda: client.window_bytes > 65_535)
-
         assert client.settings[0] == {int(code): value for code, value in ALL_SETTINGS.items()}
+
+
+async def test_the_window_is_wide_from_the_first_request_on(apns_world: World) -> None:
+    async with apns_world.apns() as emulator, await apns_world.client(emulator) as client:
+        before = client.window_bytes
+        await client.request(apns_world.headers(), b"")
+        await client.until(lambda: client.window_bytes > before)
+
+        assert before == 65_535
         assert client.window_bytes == 16 * 1024 * 1024
 
 
@@ -199,7 +206,7 @@ async def test_the_real_window_is_refilled_at_half(apns_world: World) -> None:
 
 async def test_a_client_that_doesnt_acknowledge_gets_no_more_than_its_window(apns_world: World) -> None:
     """Trap A of aioapns: error bodies eat the 65,535 bytes of the connection's window."""
-    apns_world.faults.add(Fault(act=Answer(status=500, body=b"x" * 40_000)))
+    apns_world.faults.force(Answer(status=500, body=b"x" * 40_000))
 
     async with apns_world.apns() as emulator, await apns_world.client(emulator, acknowledges=False) as client:
         first = await client.request(apns_world.headers())

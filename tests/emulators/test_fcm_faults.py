@@ -12,7 +12,7 @@ from h2.connection import H2Connection
 from h2.events import ResponseReceived
 
 from expo_gateway.emulators import fcm_errors
-from expo_gateway.emulators.faults import Act, Answer, Disconnect, Fault, GoAway, Hang, Reset, Slow
+from expo_gateway.emulators.faults import Act, Answer, Disconnect, GoAway, Hang, Reset, Slow
 from tests.emulators.fcm_fixtures import (
     DEVICE_TOKEN,
     HEADERS,
@@ -47,7 +47,7 @@ async def captured(world: World, count: int = 1) -> None:
 async def test_a_forced_answer_goes_to_its_device_only_and_as_often_as_said(
     client: aiohttp.ClientSession, world: World
 ) -> None:
-    world.faults.add(Fault(act=fcm_errors.quota_exceeded("1", retry_after_s=7), device_token="b", times=1))
+    world.faults.force(fcm_errors.quota_exceeded("1", retry_after_s=7), device_token="b", times=1)
     pushes = [{"message": {"token": token}} for token in ("a", "b", "b")]
 
     statuses = [(await send(client, world, push))[0] for push in pushes]
@@ -57,21 +57,21 @@ async def test_a_forced_answer_goes_to_its_device_only_and_as_often_as_said(
 
 
 async def test_a_forced_answer_brings_its_headers(client: aiohttp.ClientSession, world: World) -> None:
-    world.faults.add(Fault(act=fcm_errors.unavailable(retry_after_s=7)))
+    world.faults.force(fcm_errors.unavailable(retry_after_s=7))
 
     async with client.post(world.send_url, json=MESSAGE, headers=HEADERS) as response:
         assert (response.status, response.headers["retry-after"]) == (503, "7")
 
 
 async def test_a_forced_page_is_html(client: aiohttp.ClientSession, world: World) -> None:
-    world.faults.add(Fault(act=fcm_errors.front_end_error(502)))
+    world.faults.force(fcm_errors.front_end_error(502))
 
     async with client.post(world.send_url, json=MESSAGE, headers=HEADERS) as response:
         assert (response.status, response.headers.getall("content-type")) == (502, [fcm_errors.HTML])
 
 
 async def test_a_forced_reason_without_a_body_gets_one(client: aiohttp.ClientSession, world: World) -> None:
-    world.faults.add(Fault(act=Answer(status=403, reason="SENDER_ID_MISMATCH")))
+    world.faults.force(Answer(status=403, reason="SENDER_ID_MISMATCH"))
 
     status, error = await send(client, world)
 
@@ -79,7 +79,7 @@ async def test_a_forced_reason_without_a_body_gets_one(client: aiohttp.ClientSes
 
 
 async def test_a_forced_success_has_a_name(client: aiohttp.ClientSession, world: World) -> None:
-    world.faults.add(Fault(act=Answer(status=200)))
+    world.faults.force(Answer(status=200))
 
     status, answer = await send(client, world, {"message": {"token": "not a token"}})
 
@@ -88,7 +88,7 @@ async def test_a_forced_success_has_a_name(client: aiohttp.ClientSession, world:
 
 
 async def test_a_forced_empty_body_is_empty(client: aiohttp.ClientSession, world: World) -> None:
-    world.faults.add(Fault(act=Answer(status=500, body=b"")))
+    world.faults.force(Answer(status=500, body=b""))
 
     async with client.post(world.send_url, json=MESSAGE, headers=HEADERS) as response:
         assert (response.status, await response.read()) == (500, b"")
@@ -98,7 +98,7 @@ async def test_a_forced_empty_body_is_empty(client: aiohttp.ClientSession, world
 async def test_a_cut_closes_the_connection_without_an_answer_and_without_noise(
     client: aiohttp.ClientSession, world: World, act: Act, caplog: pytest.LogCaptureFixture
 ) -> None:
-    world.faults.add(Fault(act=act, times=1))
+    world.faults.force(act, times=1)
 
     with pytest.raises((aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)):
         await send(client, world)
@@ -109,7 +109,7 @@ async def test_a_cut_closes_the_connection_without_an_answer_and_without_noise(
 
 
 async def test_a_cut_over_http2_closes_the_connection(world: World) -> None:
-    world.faults.add(Fault(act=Disconnect(), times=1))
+    world.faults.force(Disconnect(), times=1)
     async with httpx.AsyncClient(http1=False, http2=True, timeout=5) as client:
         with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
             await client.post(world.send_url, json=MESSAGE, headers=HEADERS)
@@ -118,7 +118,7 @@ async def test_a_cut_over_http2_closes_the_connection(world: World) -> None:
 
 
 async def test_a_hang_is_captured_and_never_answered(client: aiohttp.ClientSession, world: World) -> None:
-    world.faults.add(Fault(act=Hang()))
+    world.faults.force(Hang())
     pending = asyncio.create_task(send(client, world))
     await captured(world)
 
@@ -130,7 +130,7 @@ async def test_a_hang_is_captured_and_never_answered(client: aiohttp.ClientSessi
 
 
 async def test_a_slow_answer_is_captured_at_once_and_comes_later(client: aiohttp.ClientSession, world: World) -> None:
-    world.faults.add(Fault(act=Slow(0.1)))
+    world.faults.force(Slow(0.1))
     pending = asyncio.create_task(send(client, world))
     await captured(world)
 
@@ -169,8 +169,8 @@ class Http2Client:
 
 
 async def test_a_stream_that_its_client_gives_up_leaves_the_others_alone(world: World) -> None:
-    world.faults.add(Fault(act=Hang(), device_token="a"))
-    world.faults.add(Fault(act=Slow(0.1), device_token="b"))
+    world.faults.force(Hang(), device_token="a")
+    world.faults.force(Slow(0.1), device_token="b")
     reader, writer = await asyncio.open_connection("127.0.0.1", world.fcm.port)
     client = Http2Client(reader, writer)
     client.push(1, "a")
@@ -188,7 +188,7 @@ async def test_a_stream_that_its_client_gives_up_leaves_the_others_alone(world: 
 async def test_close_cuts_what_a_fault_holds_and_returns_soon(
     client: aiohttp.ClientSession, world: World, act: Act
 ) -> None:
-    world.faults.add(Fault(act=act))
+    world.faults.force(act)
     pending = asyncio.create_task(send(client, world))
     await captured(world)
 
@@ -209,7 +209,7 @@ async def test_close_cuts_what_a_fault_holds_and_returns_soon(
 async def test_the_token_endpoint_has_faults_of_its_own(
     client: aiohttp.ClientSession, world: World, act: Act, expected: tuple[int, object]
 ) -> None:
-    world.oauth.faults.add(Fault(act=act, times=1))
+    world.faults.force(act, provider="oauth", times=1)
 
     async with client.post(world.fcm.token_url, data=b"") as response:
         assert (response.status, await response.json()) == expected
@@ -217,7 +217,7 @@ async def test_the_token_endpoint_has_faults_of_its_own(
 
 
 async def test_the_token_endpoint_can_disconnect(client: aiohttp.ClientSession, world: World) -> None:
-    world.oauth.faults.add(Fault(act=Disconnect()))
+    world.faults.force(Disconnect(), provider="oauth")
 
     with pytest.raises((aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)):
         async with client.post(world.fcm.token_url, data=b"x"):

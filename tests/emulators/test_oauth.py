@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from expo_gateway.emulators.faults import Answer
-from expo_gateway.emulators.oauth import GRANT_TYPE, OAuth
+from expo_gateway.emulators.oauth import GRANT_TYPE, OAuth, read_form
 from tests.emulators.fcm_fixtures import (
     CLIENT_EMAIL,
     KEY_ID,
@@ -71,7 +71,7 @@ def assert_refused(answer: Answer, name: str) -> None:
 
 
 def test_an_assertion_is_answered_with_a_bearer_token_like_googles(oauth: OAuth, assertion: Assertion) -> None:
-    granted = json_of(oauth.exchange(assertion.form()))
+    granted = json_of(oauth.exchange(read_form(assertion.form())))
 
     assert list(granted) == ["access_token", "expires_in", "token_type"]
     assert granted["access_token"].startswith("ya29.")
@@ -80,7 +80,7 @@ def test_an_assertion_is_answered_with_a_bearer_token_like_googles(oauth: OAuth,
 
 
 def test_two_exchanges_give_two_tokens(oauth: OAuth, assertion: Assertion) -> None:
-    first, second = (access_token_of(oauth.exchange(assertion.form())) for _ in range(2))
+    first, second = (access_token_of(oauth.exchange(read_form(assertion.form()))) for _ in range(2))
 
     assert first != second
 
@@ -88,7 +88,7 @@ def test_two_exchanges_give_two_tokens(oauth: OAuth, assertion: Assertion) -> No
 def test_the_audience_is_not_compared(oauth: OAuth, assertion: Assertion) -> None:
     assertion.claims["aud"] = "http://somewhere.else/token"
 
-    assert oauth.exchange(assertion.form()).status == 200
+    assert oauth.exchange(read_form(assertion.form())).status == 200
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_the_audience_is_not_compared(oauth: OAuth, assertion: Assertion) -> Non
     ],
 )
 def test_a_form_without_a_jwt_grant_is_refused(oauth: OAuth, name: str, body: bytes) -> None:
-    assert_refused(oauth.exchange(body), name)
+    assert_refused(oauth.exchange(read_form(body)), name)
 
 
 def drop_issuer(assertion: Assertion) -> None:
@@ -159,43 +159,43 @@ def test_a_wrong_assertion_is_refused(
 ) -> None:
     spoil(assertion)
 
-    assert_refused(oauth.exchange(assertion.form()), name)
+    assert_refused(oauth.exchange(read_form(assertion.form())), name)
 
 
 def test_an_assertion_signed_with_a_shared_secret_is_refused(oauth: OAuth, assertion: Assertion) -> None:
     text = jwt.encode(assertion.claims, "s" * 32, algorithm="HS256", headers=assertion.headers)
 
-    assert_refused(oauth.exchange(form(GRANT_TYPE, text)), "an assertion signed with HS256")
+    assert_refused(oauth.exchange(read_form(form(GRANT_TYPE, text))), "an assertion signed with HS256")
 
 
 def test_a_clock_that_is_five_minutes_fast_is_forgiven(oauth: OAuth, assertion: Assertion) -> None:
     assertion.claims |= {"iat": assertion.now + 300, "exp": assertion.now + 3900}
 
-    assert oauth.exchange(assertion.form()).status == 200
+    assert oauth.exchange(read_form(assertion.form())).status == 200
 
 
 def test_cloud_platform_among_other_scopes_will_do(oauth: OAuth, assertion: Assertion) -> None:
     assertion.claims["scope"] = "openid https://www.googleapis.com/auth/cloud-platform"
 
-    assert oauth.exchange(assertion.form()).status == 200
+    assert oauth.exchange(read_form(assertion.form())).status == 200
 
 
 def test_an_unknown_account_is_refused_when_only_known_ones_count(clock: Clock, assertion: Assertion) -> None:
     oauth = OAuth(clock=clock, known_accounts_only=True)
 
-    assert_refused(oauth.exchange(assertion.form()), "unknown account")
+    assert_refused(oauth.exchange(read_form(assertion.form())), "unknown account")
 
 
 def test_a_known_account_signs_with_its_key(oauth: OAuth, assertion: Assertion, signing_key: SigningKey) -> None:
     trust(oauth, signing_key)
 
-    assert oauth.exchange(assertion.form()).status == 200
+    assert oauth.exchange(read_form(assertion.form())).status == 200
 
 
 def test_a_known_account_with_another_key_is_refused(oauth: OAuth, assertion: Assertion, other_key: SigningKey) -> None:
     trust(oauth, other_key)
 
-    assert_refused(oauth.exchange(assertion.form()), "wrong signature")
+    assert_refused(oauth.exchange(read_form(assertion.form())), "wrong signature")
 
 
 def test_a_known_account_with_an_unknown_key_id_is_refused(
@@ -203,7 +203,7 @@ def test_a_known_account_with_an_unknown_key_id_is_refused(
 ) -> None:
     trust(oauth, signing_key, private_key_id="another")
 
-    assert_refused(oauth.exchange(assertion.form()), "wrong signature")
+    assert_refused(oauth.exchange(read_form(assertion.form())), "wrong signature")
 
 
 def test_a_second_key_of_an_account_counts_as_well(
@@ -212,7 +212,7 @@ def test_a_second_key_of_an_account_counts_as_well(
     trust(oauth, other_key, private_key_id="older")
     trust(oauth, signing_key)
 
-    assert oauth.exchange(assertion.form()).status == 200
+    assert oauth.exchange(read_form(assertion.form())).status == 200
 
 
 def test_a_key_that_is_not_rsa_is_not_taken(oauth: OAuth) -> None:
@@ -226,7 +226,7 @@ def test_a_key_that_is_not_rsa_is_not_taken(oauth: OAuth) -> None:
 
 
 def test_a_token_is_valid_until_its_time_is_over(oauth: OAuth, assertion: Assertion, clock: Clock) -> None:
-    token = access_token_of(oauth.exchange(assertion.form()))
+    token = access_token_of(oauth.exchange(read_form(assertion.form())))
 
     clock.now += 3598
     assert oauth.check(token).standing == "valid"
@@ -235,7 +235,7 @@ def test_a_token_is_valid_until_its_time_is_over(oauth: OAuth, assertion: Assert
 
 
 def test_revoked_tokens_count_as_expired(oauth: OAuth, assertion: Assertion) -> None:
-    token = access_token_of(oauth.exchange(assertion.form()))
+    token = access_token_of(oauth.exchange(read_form(assertion.form())))
 
     oauth.revoke_all()
 
@@ -251,7 +251,7 @@ def test_a_token_knows_the_account_that_it_was_given_to(
 ) -> None:
     trust(oauth, signing_key, project_number="1234567890")
 
-    account = oauth.check(access_token_of(oauth.exchange(assertion.form()))).account
+    account = oauth.check(access_token_of(oauth.exchange(read_form(assertion.form())))).account
 
     assert account is not None
     assert [account.may_send_for(project) for project in (PROJECT, "1234567890", "other", "99")] == [
@@ -265,7 +265,7 @@ def test_a_token_knows_the_account_that_it_was_given_to(
 def test_the_oldest_tokens_are_forgotten_when_there_are_too_many(clock: Clock, assertion: Assertion) -> None:
     oauth = OAuth(clock=clock, max_tokens=2)
 
-    tokens = [access_token_of(oauth.exchange(assertion.form())) for _ in range(3)]
+    tokens = [access_token_of(oauth.exchange(read_form(assertion.form()))) for _ in range(3)]
 
     assert [oauth.check(token).standing for token in tokens] == ["foreign", "valid", "valid"]
     assert len(oauth) == 2

@@ -10,7 +10,8 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtensionOID
 
-from expo_gateway.emulators.tls import SERVED_NAMES, EmulatorTls, ensure_certificates
+from expo_gateway.emulators.authority import SERVED_NAMES, ensure_certificates
+from expo_gateway.emulators.tls import EmulatorTls
 
 DAY_S = 86400.0
 

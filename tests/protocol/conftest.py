@@ -1,8 +1,7 @@
 """What the protocol's tests share: a project, an iPhone and an Android phone."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from expo_gateway.protocol.device import Device, Platform, Project
 

@@ -295,3 +295,20 @@ def test_data_that_no_provider_takes_is_accepted_unread() -> None:
     (message,) = decode_send_request(b'{"to":"x","data":{"a":[%s[]]}}' % (b"[]," * 300_000)).messages
 
     assert message.is_too_big
+
+
+@pytest.mark.parametrize("digits", ["9223372036854775808", "-9223372036854775809", "1" * 400])
+def test_an_integer_beyond_64_bits_is_the_double_that_javascript_reads(digits: str) -> None:
+    body = f'{{"to":"x","badge":{digits}}}'.encode()
+    if len(digits) > 308:
+        with pytest.raises(RequestRefused, match="Number must be finite"):
+            decode_send_request(body)
+        return
+
+    assert decode_send_request(body).messages[0].badge == float(digits)
+
+
+def test_the_tokens_are_those_of_the_places() -> None:
+    request = decode_send_request(b'[{"to":["a","b"]},{"to":"c"},{"to":[]}]')
+
+    assert request.tokens == [token for _, token in request.recipients()] == ["a", "b", "c"]

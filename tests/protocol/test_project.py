@@ -1,6 +1,8 @@
 """What is configured for a project."""
 
-from dataclasses import replace
+import dataclasses
+
+from msgspec.structs import replace
 
 from expo_gateway.protocol.project import ApnsCredential, ApnsEnvironment, with_apns
 from tests.registry.contract_projects import CONFIGURED, KEY, TOKEN
@@ -16,7 +18,7 @@ def test_no_secret_is_in_a_repr() -> None:
 
 def test_a_new_apns_credential_takes_the_place_of_the_one_for_its_environment() -> None:
     production, sandbox, both = (ApnsCredential(secret=KEY, environment=name) for name in ENVIRONMENTS)
-    another = replace(sandbox, secret=replace(KEY, key_id="ANOTHERKEY"))
+    another = replace(sandbox, secret=dataclasses.replace(KEY, key_id="ANOTHERKEY"))
 
     assert with_apns(with_apns((both,), sandbox), production) == (production, sandbox, both)
     assert with_apns((production, sandbox), another) == (production, another)

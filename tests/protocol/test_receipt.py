@@ -1,11 +1,13 @@
 """Receipts in Expo's words. What was recorded as a whole is replayed by tests/test_fixtures.py."""
 
 import json
+import math
 
 import pytest
 
 from expo_gateway.protocol.receipt import (
     FCM_TEXTS,
+    RECEIPT_OK_JSON,
     FailedReceipt,
     ReceiptError,
     apns_dropped,
@@ -13,6 +15,9 @@ from expo_gateway.protocol.receipt import (
     expo_error,
     fcm_not_registered,
     fcm_refused,
+    held_receipt,
+    is_ok,
+    shown,
     too_big,
 )
 
@@ -93,3 +98,34 @@ def test_the_codes_are_those_of_the_documentation_and_of_the_sdk() -> None:
     sdk = "DeveloperError ExpoError ProviderError"
 
     assert {code.value for code in ReceiptError} == set(f"{documented} {sdk}".split())
+
+
+# -- held -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("now", "seen"), [(9.9, {}), (10.0, {"a": RECEIPT_OK_JSON}), (99.0, {"a": RECEIPT_OK_JSON})])
+def test_a_held_receipt_is_shown_from_its_instant_on(now: float, seen: dict[str, bytes]) -> None:
+    assert shown({"a": held_receipt(10.0)}, now=now) == seen
+
+
+def test_a_receipt_that_is_held_for_ever_is_never_shown() -> None:
+    assert shown({"a": held_receipt(math.inf)}, now=1e12) == {}
+
+
+def test_the_others_are_shown_beside_held_ones_in_their_order() -> None:
+    failed = expo_error('{"heldUntil":').to_json(sent_at=SENT_AT)
+    receipts = {"a": failed, "b": held_receipt(10.0), "c": RECEIPT_OK_JSON}
+
+    assert shown(receipts, now=0.0) == {"a": failed, "c": RECEIPT_OK_JSON}
+    assert list(shown(receipts, now=10.0).items()) == [("a", failed), ("b", RECEIPT_OK_JSON), ("c", RECEIPT_OK_JSON)]
+
+
+def test_receipts_of_which_none_is_held_are_shown_as_they_are() -> None:
+    receipts = {"a": RECEIPT_OK_JSON, "b": expo_error('{"heldUntil":').to_json(sent_at=SENT_AT)}
+
+    assert shown(receipts, now=0.0) is receipts
+
+
+def test_a_held_receipt_is_ok_and_json() -> None:
+    assert [is_ok(receipt) for receipt in (held_receipt(1.0), RECEIPT_OK_JSON, b'{"status":"error"}')] == [1, 1, 0]
+    assert json.loads(held_receipt(math.inf)) == {"heldUntil": None, "status": "ok"}

@@ -14,6 +14,7 @@ from expo_gateway.protocol.ticket import (
     not_a_push_token,
     not_a_recipient,
     parse_ticket_id,
+    parse_ticket_ids,
     ticket_id,
     tickets_json,
 )
@@ -66,6 +67,20 @@ def test_a_text_that_is_no_ticket_id_leads_nowhere(text: str) -> None:
     assert parse_ticket_id(text) is None
 
 
+def test_many_ids_are_read_as_each_of_them_is() -> None:
+    other = batch_id(now=NOW + 1, random_bytes=b"\xff" * 8)
+    texts = [ticket_id(batch, place) for batch in (BATCH, other) for place in (0, 1, 255, MAX_PLACES - 1)]
+    spoiled = [
+        texts[0][:15] + place + texts[0][18:] for place in ("00g", "-01", " 01", "+01", "0_1", "\u0660\u0661\u0662")
+    ]
+    texts += [texts[1].upper(), texts[0][:-1], texts[0] + "0", "", *spoiled]
+
+    expected = {text: parsed for text in texts if (parsed := parse_ticket_id(text)) is not None}
+
+    assert parse_ticket_ids(texts) == expected
+    assert len(expected) == 9
+
+
 def test_batch_ids_are_in_order_of_time() -> None:
     earlier = batch_id(now=NOW - 0.001, random_bytes=b"\xff" * 8)
 
@@ -107,6 +122,12 @@ def test_tickets_stand_in_the_order_of_their_places() -> None:
             f'{{"status":"ok","id":"{ticket_id(BATCH, 2)}"}}]}}'
         ).encode()
     )
+
+
+def test_tickets_without_an_error_stand_in_the_order_of_their_places() -> None:
+    expected = ",".join(f'{{"status":"ok","id":"{ticket_id(BATCH, place)}"}}' for place in range(100))
+
+    assert tickets_json(BATCH, [None] * 100, as_object=False) == f'{{"data":[{expected}]}}'.encode()
 
 
 def test_one_ticket_can_be_answered_bare() -> None:
