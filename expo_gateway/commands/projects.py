@@ -2,11 +2,11 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from msgspec.structs import replace
 
 from expo_gateway.commands.project_answers import as_json as project_json
 from expo_gateway.commands.project_answers import lines_of

@@ -1,14 +1,15 @@
 """Credentials that parse, asked about: Google's token endpoint is the emulator's, at another address."""
 
 import asyncio
+import dataclasses
 import json
 import time
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
+from msgspec.structs import replace
 
 from expo_gateway.commands.check_access import check_access
 from expo_gateway.commands.check_findings import Level
@@ -85,7 +86,7 @@ async def test_apple_is_reached_by_tls_and_http_2(outside: Outside, shop: Config
     apple, *_ = targets([shop], addresses_of(outside))
     tls = outside.tls.server_context(("http/1.1",))
     async with await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=tls) as server:
-        between = replace(apple, port=server.sockets[0].getsockname()[1])
+        between = dataclasses.replace(apple, port=server.sockets[0].getsockname()[1])
         reached, not_http_2 = await check_reach([apple, between], ca=outside.tls.ca_pem)
 
     assert reached.level is Level.OK

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from expo_gateway.cli import main
-from expo_gateway.emulators.tls import ensure_certificates
+from expo_gateway.emulators.authority import ensure_certificates
 from tests.commands.scripted_expo import scripted, tickets
 
 

@@ -66,12 +66,26 @@ async def test_a_gateway_that_stops_is_not_ready(tmp_path: Path) -> None:
         open_app(Settings(), tmp_path) as app,
         httpx.AsyncClient(transport=httpx.ASGITransport(app.asgi), base_url="http://gateway") as client,
     ):
+        await app.emulators.up()
         before = await client.get("/health/ready")
         app.stopping.set()
         after = await client.get("/health/ready")
 
     assert before.json()["checks"] == {"server": "ok", "store": "ok", "dispatcher": "ok"}
     assert (after.status_code, after.json()["checks"]["server"]) == (503, "the gateway is stopping")
+
+
+async def test_a_gateway_is_ready_once_its_emulators_are_there(tmp_path: Path) -> None:
+    async with (
+        open_app(Settings(), tmp_path) as app,
+        httpx.AsyncClient(transport=httpx.ASGITransport(app.asgi), base_url="http://gateway") as client,
+    ):
+        before = await client.get("/health/ready")
+        await app.emulators.up()
+        after = await client.get("/health/ready")
+
+    assert (before.status_code, before.json()["checks"]["server"]) == (503, "the gateway is starting")
+    assert after.status_code == 200
 
 
 async def test_a_store_that_can_be_read_and_not_written_is_found(tmp_path: Path) -> None:
@@ -104,13 +118,14 @@ async def test_the_store_is_really_written_to(tmp_path: Path) -> None:
 
 
 async def test_a_dispatcher_whose_loop_does_not_turn_is_found_until_it_turns(tmp_path: Path) -> None:
-    now = [time.time()]
+    ahead_s = [0.0]
     async with (
-        open_app(Settings(), tmp_path, clock=lambda: now[0]) as app,
+        open_app(Settings(), tmp_path, monotonic=lambda: time.monotonic() + ahead_s[0]) as app,
         httpx.AsyncClient(transport=httpx.ASGITransport(app.asgi), base_url="http://gateway") as client,
     ):
+        await app.emulators.up()
         before = await client.get("/health/ready")
-        now[0] += 31.0
+        ahead_s[0] += 31.0
         stuck = await client.get("/health/ready")
         app.dispatcher.wake()
         await until(lambda: not app.dispatcher.trouble())

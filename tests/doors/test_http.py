@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable
 
 import httpx
 import pytest
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from expo_gateway.doors.bodies import Bodies
-from expo_gateway.doors.http import JsonEndpoint, errors_json, etag, with_plain_paths
+from expo_gateway.doors.http import Direct, JsonEndpoint, errors_json, etag, with_plain_paths
 from expo_gateway.errors import RequestRefused, StoreUnavailable
 from expo_gateway.protocol.body import MAX_BODY_BYTES
 
@@ -192,3 +193,25 @@ async def test_an_encoding_that_nobody_can_read_here_is_named() -> None:
 
     assert response.status_code == 415
     assert "The content encoding br is not supported" in response.json()["errors"][0]["message"]
+
+
+async def test_a_route_of_ours_is_found_ahead_of_others_and_keeps_its_name() -> None:
+    route = Route("/ours", endpoint())
+    elsewhere: list[str] = []
+
+    async def otherwise(scope: Scope, receive: Receive, send: Send) -> None:
+        elsewhere.append(scope["path"])
+        await endpoint()(scope, receive, send)
+
+    direct = Direct([route, Route("/health", otherwise)], otherwise=otherwise)
+    seen: list[Scope] = []
+
+    async def noted(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope)
+        await direct(scope, receive, send)
+
+    for path in ("/ours", "/health", "/nothing"):
+        assert (await post(noted, path=path)).status_code == 200
+
+    assert elsewhere == ["/health", "/nothing"]
+    assert [scope.get("route") for scope in seen] == [route, None, None]
