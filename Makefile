@@ -1,6 +1,7 @@
 # make run     install into .venv (once) and serve; ARGS="--tls --data state" are passed on
 # make test    all tests, with what they need
 # make check   format, lint, types
+# make bench   the figures of docs/performance.md; BENCH_ARGS="--quick gzip" chooses
 # make docs    the site, into build/site
 # make test-clients    published SDKs from their registries; CLIENTS="npm" chooses by name
 #
@@ -11,23 +12,28 @@ VENV ?= .venv
 ARGS ?=
 PYTEST_ARGS ?=
 CLIENTS ?=
+BENCH_ARGS ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
-NODE_DIRS := $(patsubst %/package-lock.json,%,$(wildcard tests/compat/node/*/package-lock.json))
+NODE_DIRS := $(patsubst %/package-lock.json,%,$(wildcard tests/compat/node/*/package-lock.json examples/*/package-lock.json))
 
-.PHONY: run test check docs test-clients debian-packages node-packages clean
+.PHONY: run test check bench docs test-clients debian-packages node-packages clean
 
 run: $(VENV)/.installed
 	@$(BIN)/expo-gateway serve $(ARGS)
 
-test: $(VENV)/.installed-test debian-packages node-packages
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: $(VENV)/.installed-test debian-packages node-packages $(VENV)/schemathesis/bin/schemathesis
+	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
 
 check: $(VENV)/.installed-check
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+bench: $(VENV)/.installed-bench
+	@scripts/node-packages.sh benchmarks/peers/node
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 docs: $(VENV)/.installed-docs
 	$(BIN)/python scripts/reference.py --check
@@ -53,10 +59,19 @@ $(VENV)/.installed-docs: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -e '.[docs]'
 	@touch $@ $(VENV)/.installed
 
+$(VENV)/.installed-bench: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e '.[fast,bench]'
+	@touch $@ $(VENV)/.installed
+
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "$(PYTHON) is older than Python 3.11; choose another: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
+
+# In an environment of its own: its pytest plugin would make every start of the tests three seconds longer.
+$(VENV)/schemathesis/bin/schemathesis: | $(BIN)/python
+	$(BIN)/python -m venv $(VENV)/schemathesis
+	$(VENV)/schemathesis/bin/python -m pip install --quiet --disable-pip-version-check schemathesis==4.32.5
 
 debian-packages:
 	@scripts/debian-packages.sh
@@ -65,4 +80,4 @@ node-packages:
 	@scripts/node-packages.sh $(NODE_DIRS)
 
 clean:
-	rm -rf $(VENV) $(addsuffix /node_modules,$(NODE_DIRS)) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(addsuffix /node_modules,$(NODE_DIRS) benchmarks/peers/node) .pytest_cache .mypy_cache .ruff_cache

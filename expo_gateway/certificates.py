@@ -2,6 +2,7 @@
 
 Certificate programs (certbot, cert-manager) replace files under a running server. New connections get the new
 certificate; those that are open keep what they have. A replacement that is of no use is logged, and the old one stays.
+cryptography is imported by the first that is read: it costs a tenth of a start, and few have their own certificate.
 """
 
 import asyncio
@@ -11,11 +12,12 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from typing import TYPE_CHECKING
 
 from expo_gateway.errors import SettingsError
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +125,7 @@ def load_own_certificate(
     return OwnCertificate(certificate, key, clock=clock)
 
 
-def lapse(certificate: x509.Certificate, *, now: float) -> str:
+def lapse(certificate: "Certificate", *, now: float) -> str:
     """What is wrong with its time, "" if nothing."""
     if now >= certificate.not_valid_after_utc.timestamp():
         return f"expired at {_shown(certificate.not_valid_after_utc)}"
@@ -155,15 +157,19 @@ def _print_of(path: Path) -> tuple[int, int, int]:
     return (found.st_ino, found.st_size, found.st_mtime_ns)
 
 
-def _read_certificate(path: Path) -> x509.Certificate:
+def _read_certificate(path: Path) -> "Certificate":
     """The first one, which is the server's own."""
+    from cryptography.x509 import load_pem_x509_certificates
+
     try:
-        return x509.load_pem_x509_certificates(_read(path, CERTIFICATE, "a PEM certificate"))[0]
+        return load_pem_x509_certificates(_read(path, CERTIFICATE, "a PEM certificate"))[0]
     except ValueError as error:
         raise SettingsError(f"{CERTIFICATE}: got {path}, which holds no PEM certificate; wanted one") from error
 
 
-def _check_key(path: Path, leaf: x509.Certificate) -> None:
+def _check_key(path: Path, leaf: "Certificate") -> None:
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
     pem = _read(path, KEY, "a PEM private key")
     try:
         key = load_pem_private_key(pem, password=None)

@@ -1,9 +1,11 @@
 """The command line. Operator's mistakes end in one line on stderr: exit code 2 for usage and settings, 1 for anything
 else. With --json, an object on stdout says the same."""
 
+import gc
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,24 +13,12 @@ import orjson
 import typer
 
 from expo_gateway import __version__
-from expo_gateway.commands import devices, projects, tokens
-from expo_gateway.commands.check import check
-from expo_gateway.commands.health import health
-from expo_gateway.commands.receipts import receipts
-from expo_gateway.commands.send import send
 from expo_gateway.errors import ExpoGatewayError, SettingsError
 from expo_gateway.logs import set_up_logs
 from expo_gateway.settings import load_settings
 
 if TYPE_CHECKING:
-    from expo_gateway.server import Ready
-
-app = typer.Typer(
-    name="expo-gateway",
-    help="An Expo-compatible push gateway and emulator.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
+    from expo_gateway.front import Ready
 
 
 # Of Click or of Typer's copy of Click, as its version has it; only the subclass has a public name in all of them.
@@ -39,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in given
+    app = command_line(serve_only=given[:1] == ["serve"])
     try:
         code = app(args=given, standalone_mode=False)
     except SystemExit as done:
@@ -53,6 +44,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except typer.Abort:
         return 130  # Ctrl-C, in some versions of Typer
     return code if isinstance(code, int) else 0
+
+
+def command_line(*, serve_only: bool = False) -> typer.Typer:
+    """All commands. `serve_only`: a tenth of a start is what Typer makes of the others' hundred options."""
+    app = typer.Typer(
+        name="expo-gateway",
+        help="An Expo-compatible push gateway and emulator.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_root)
+    app.command()(serve)
+    if not serve_only:
+        _add_others(app)
+    return app
+
+
+def _add_others(app: typer.Typer) -> None:
+    from expo_gateway.commands import control, devices, projects, tokens
+    from expo_gateway.commands.check import check
+    from expo_gateway.commands.health import health
+    from expo_gateway.commands.receipts import receipts
+    from expo_gateway.commands.send import send
+
+    for command in (send, receipts, check, health):
+        app.command()(command)
+    groups = {"projects": projects.app, "tokens": tokens.app, "devices": devices.app, "control": control.app}
+    for name, commands in groups.items():
+        app.add_typer(commands, name=name)
 
 
 def _complain(text: str, *, code: int, as_json: bool) -> int:
@@ -81,7 +101,6 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and end.", callback=_print_version, is_eager=True)
@@ -90,7 +109,6 @@ def _root(
     """An Expo-compatible push gateway and emulator."""
 
 
-@app.command()
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.  [default: 127.0.0.1]")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes any free one.  [default: 8080]")] = None,
@@ -120,9 +138,19 @@ def serve(
             "Without either: refuse them once a project sends to Apple and Google.",
         ),
     ] = None,
+    http: Annotated[
+        str | None,
+        typer.Option("--server", metavar="hypercorn|granian", help="Who speaks HTTP.  [default: hypercorn]"),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that share the port and the store.  [default: 1]")
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Say where everything is as one line of JSON on stdout.")
     ] = False,
+    seed: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Start with the projects, devices and faults in this file.")
+    ] = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE.toml", help="Read settings from this file.")] = None,
 ) -> None:
     """Serve Expo's push API, with emulated APNs and FCM behind it.
@@ -133,19 +161,48 @@ def serve(
         config=config,
         environ=os.environ,
         overrides={
-            "server": _given(host=host, port=port, tls=tls, tls_certificate=tls_certificate, tls_key=tls_key),
+            "server": _given(
+                host=host,
+                port=port,
+                tls=tls,
+                tls_certificate=tls_certificate,
+                tls_key=tls_key,
+                http=http,
+                workers=workers,
+            ),
             "proxy": _given(port=proxy_port, enabled=True if proxy_port is not None else None),
             "store": _given(data=data),
-            "emulator": _given(strict=strict),
+            "emulator": _given(strict=strict, seed=seed),
         },
     )
     set_up_logs(settings.logs)
-    # Hypercorn and h2: a --help, or a wrong setting, needs none of them.
-    from expo_gateway.server import run
+    with _uncollected() as collect:
 
-    code = run(settings, announce=print_json if as_json else print_screen)
+        def announce(ready: "Ready") -> None:
+            (print_json if as_json else print_screen)(ready)
+            collect()
+
+        # Hypercorn and h2: a --help, or a wrong setting, needs none of them.
+        from expo_gateway.server import run
+
+        code = run(settings, announce=announce)
     if code:
         raise typer.Exit(code)
+
+
+@contextmanager
+def _uncollected() -> Iterator[Callable[[], None]]:
+    """No looking for garbage until what it yields is called: a start makes many objects, and nearly all stay."""
+
+    def collect() -> None:
+        gc.freeze()
+        gc.enable()
+
+    gc.disable()
+    try:
+        yield collect
+    finally:
+        gc.enable()
 
 
 def _given(**options: object) -> dict[str, object]:
@@ -204,9 +261,3 @@ def print_screen(ready: "Ready") -> None:
         """    -d '{"to":"ExponentPushToken[xxxxxxxxxxxxxxxxxxxxxx]","title":"Hello"}'\n""",
         markup=False,
     )
-
-
-for _command in (send, receipts, check, health):
-    app.command()(_command)
-for _name, _commands in (("projects", projects.app), ("tokens", tokens.app), ("devices", devices.app)):
-    app.add_typer(_commands, name=_name)

@@ -13,13 +13,11 @@ Hypercorn 0.18 stands between sockets and h11 or h2 well, but (each has a test i
 import asyncio
 import logging
 from asyncio import StreamReader, StreamWriter
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
 import h11
 from hypercorn.app_wrappers import ASGIWrapper
-from hypercorn.asyncio.task_group import TaskGroup
 from hypercorn.asyncio.tcp_server import MAX_RECV, TCPServer
 from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
@@ -27,20 +25,19 @@ from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol import ProtocolWrapper
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import H2CProtocolRequiredError, H2ProtocolAssumedError, H11Protocol
-from hypercorn.typing import AppWrapper, ConnectionState, LifespanState, Scope
+from hypercorn.typing import ConnectionState, LifespanState
 from hypercorn.utils import parse_socket_addr
 from hyperframe.frame import GoAwayFrame
 from starlette.types import ASGIApp
+
+from expo_gateway.connection_http1 import Http1
+from expo_gateway.connection_requests import Requests
 
 log = logging.getLogger(__name__)
 
 # Our choice: long enough for a client to finish its sentence and read our answer, short enough to be no burden.
 LINGER_S = 5.0
 CLOSE_S = 5.0
-# Hypercorn's own: pieces of a body that wait for the app; then the client is made to wait.
-MAX_WAITING = 10
-
-_ENDS = ("http.disconnect", "websocket.disconnect")
 
 
 class Connection(TCPServer):
@@ -61,21 +58,25 @@ class Connection(TCPServer):
         self._app = app
         self._write_timeout_s = write_timeout_s
         self._wire: _Wire | None = None
+        self._idle_since: float | None = loop.time()
+        """None while a request is under way."""
         self._lingers: asyncio.TimerHandle | None = None
         self._ended = False
         self._is_closing = False
 
     async def run(self) -> None:
+        watching = asyncio.create_task(self._watch_idle())
         try:
-            requests = _Requests(self._app, write_timeout_s=self._write_timeout_s, abort=self.abort)
+            requests = Requests(self._app, write_timeout_s=self._write_timeout_s, abort=self.abort)
             async with requests:
                 self._task_group = requests
                 self.protocol = self._wire = self._make_wire(requests)
                 await self._wire.initiate()
-                await self.idle_task.restart(requests, self._idle_timeout)
                 await self._read_data()
         finally:
+            watching.cancel()
             await self._close()
+            await asyncio.wait({watching})
 
     def abort(self) -> None:
         """Cut the connection; whatever is under way is lost."""
@@ -96,10 +97,12 @@ class Connection(TCPServer):
             await self._write(event.data)
         elif isinstance(event, Closed):
             self._end_writing()
-        elif not self._ended:
-            await super().protocol_send(event)
+        elif isinstance(event, Updated):
+            self._idle_since = self.loop.time() if event.idle else None
+            if event.idle and self.context.terminated.is_set():
+                self._close_idle()
 
-    def _make_wire(self, requests: "_Requests") -> "_Wire":
+    def _make_wire(self, requests: Requests) -> "_Wire":
         socket = self.writer.get_extra_info("socket")
         ssl_object = self.writer.get_extra_info("ssl_object")
         return _Wire(
@@ -120,7 +123,6 @@ class Connection(TCPServer):
             if self._lingers is None and not self._is_closing:
                 await self.protocol.handle(RawData(data))
         self._ended = True
-        await self.idle_task.stop()
         await self.protocol.handle(Closed())
 
     async def _read(self) -> bytes:
@@ -155,6 +157,26 @@ class Connection(TCPServer):
         protocol = self._wire.protocol if self._wire is not None else None
         return isinstance(protocol, H11Protocol) and protocol.connection.their_state in (h11.SEND_BODY, h11.ERROR)
 
+    async def _watch_idle(self) -> None:
+        """End the connection when it was idle for too long, and when it is idle at a stop.
+
+        One task that looks at a time of day, and not Hypercorn's task and timer for each request.
+        """
+        terminated, keep_alive_s = self.context.terminated, self.config.keep_alive_timeout
+        while not terminated.is_set() and self._idle_s() < keep_alive_s:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(keep_alive_s - self._idle_s()):
+                    await terminated.wait()
+        if self._idle_since is not None:
+            self._close_idle()
+
+    def _idle_s(self) -> float:
+        return 0.0 if self._idle_since is None else self.loop.time() - self._idle_since
+
+    def _close_idle(self) -> None:
+        if not self._ended:
+            self._task_group.spawn(self._initiate_server_close)
+
     async def _initiate_server_close(self) -> None:
         # Nothing that comes from now on is taken: it could be stored, and never answered.
         self._is_closing = True
@@ -164,7 +186,6 @@ class Connection(TCPServer):
     async def _close(self) -> None:
         if self._lingers is not None:
             self._lingers.cancel()
-        await self.idle_task.stop()
         self.writer.close()
         try:
             async with asyncio.timeout(CLOSE_S):
@@ -178,6 +199,8 @@ class _Wire(ProtocolWrapper):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
+        if isinstance(self.protocol, H11Protocol):
+            self.protocol = Http1(*args[:-1])
         self._mend()
 
     async def handle(self, event: Event) -> None:
@@ -225,76 +248,3 @@ class _Streams(dict[int, Any]):
 class _Answered:
     async def handle(self, event: object) -> None:
         """Nobody reads it any more."""
-
-
-class _Requests(TaskGroup):
-    """The tasks of one connection: requests, and Hypercorn's own."""
-
-    def __init__(self, app: ASGIApp, *, write_timeout_s: float, abort: Callable[[], None]) -> None:
-        super().__init__(asyncio.get_running_loop())
-        self._app = app
-        self._write_timeout_s = write_timeout_s
-        self._abort = abort
-
-    async def spawn_app(
-        self, app: AppWrapper, config: Config, scope: Scope, send: Callable[[Any], Awaitable[None]]
-    ) -> Callable[[Any], Awaitable[None]]:
-        inbound = _Inbound()
-        if scope.get("http_version") != "1.1":
-            send = self._bounded(send)
-        self.spawn(self._answer, scope, inbound, send)
-        return inbound.put
-
-    async def _answer(self, scope: Any, inbound: "_Inbound", send: Callable[[Any], Awaitable[None]]) -> None:
-        try:
-            await self._app(scope, inbound.get, send)
-        except TimeoutError:
-            log.info("a client left the answer to %s unread; its connection was cut", scope["path"])
-        except Exception:
-            log.exception("%s failed", scope["path"])
-        finally:
-            inbound.end()
-            with suppress(TimeoutError):
-                await send(None)
-
-    def _bounded(self, send: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitable[None]]:
-        """HTTP/2 lets a client withhold its window for ever, with everything written that may be written."""
-
-        async def bounded(event: Any) -> None:
-            try:
-                async with asyncio.timeout(self._write_timeout_s):
-                    await send(event)
-            except TimeoutError:
-                self._abort()
-                raise
-
-        return bounded
-
-
-class _Inbound:
-    """What a request brings to the app, in order. Body waits for room; the end never waits, and ends the waiting."""
-
-    def __init__(self) -> None:
-        self._events: asyncio.Queue[Any] = asyncio.Queue()
-        self._room = asyncio.Event()
-        self._over = False
-
-    async def put(self, event: Any) -> None:
-        if event["type"] in _ENDS:
-            self.end()
-            self._events.put_nowait(event)
-            return
-        while self._events.qsize() >= MAX_WAITING and not self._over:
-            self._room.clear()
-            await self._room.wait()
-        if not self._over:
-            self._events.put_nowait(event)
-
-    async def get(self) -> Any:
-        event = await self._events.get()
-        self._room.set()
-        return event
-
-    def end(self) -> None:
-        self._over = True
-        self._room.set()

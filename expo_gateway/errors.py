@@ -3,6 +3,7 @@
     ExpoGatewayError
     ├── RequestRefused     the caller's fault: the whole request is answered with `errors`
     │   └── BearerRefused  its access token is unknown: answered in OAuth's shape
+    ├── TooManyRuns        the tests': no further run can be made now; nothing was accepted
     ├── StoreUnavailable   ours: the store can't read or write now; nothing was accepted, try again
     ├── SettingsError      the operator's: a setting is wrong; its message names it
     └── CannotStart        the machine's state is in the way: a taken port, a data directory in use
@@ -52,6 +53,10 @@ class BearerRefused(RequestRefused):
 
 class StoreUnavailable(ExpoGatewayError):
     """The store can't be read or written now: full disk, lock, corrupt file. Nothing unacknowledged was stored."""
+
+
+class TooManyRuns(ExpoGatewayError):
+    """There are as many runs as there may be, and none is idle. The message says what may be set."""
 
 
 class SettingsError(ExpoGatewayError):

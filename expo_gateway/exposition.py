@@ -10,18 +10,20 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from msgspec import Struct
 
 from expo_gateway import __version__
+from expo_gateway.counts import Counts
 from expo_gateway.dispatcher.holds import Holds
 from expo_gateway.dispatcher.loop import Dispatcher
 from expo_gateway.dispatcher.sender import PROVIDERS
-from expo_gateway.emulators.inbox import Inbox
 from expo_gateway.errors import StoreUnavailable
-from expo_gateway.metrics import Histogram, RequestCounts, TicketCounts
-from expo_gateway.outbox.base import Outbox
+from expo_gateway.metrics import DeliveryCounts, Histogram, RequestCounts, TicketCounts
+from expo_gateway.outbox.base import MAX_COUNTED, Outbox
 from expo_gateway.protocol.device import Platform
 
 if TYPE_CHECKING:
@@ -37,8 +39,7 @@ Labels = tuple[str, ...]
 L = TypeVar("L", bound=Labels)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sources:
+class Sources(Struct, frozen=True, kw_only=True):
     """Who counts, and who is asked."""
 
     requests: RequestCounts
@@ -47,13 +48,26 @@ class Sources:
     holds: Holds
     outbox: Outbox
     commit_s: Histogram
-    inbox: Inbox
+    captures: Callable[[], int]
     apns_connections: Callable[[], int]
     clock: Callable[[], float]
 
+    def counts(self) -> Counts:
+        """What they say now. It goes on changing: write it down at once."""
+        return Counts(
+            requests=self.requests,
+            tickets=self.tickets,
+            deliveries=self.dispatcher.counts,
+            commit_s=self.commit_s,
+            captures=self.captures(),
+            active_batches=self.dispatcher.active_batches,
+            pauses=_by_provider(self.holds.paused(now=self.clock())),
+            breakers=_by_provider(self.holds.refused()),
+            apns_connections=self.apns_connections(),
+        )
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backlog:
+
+class Backlog(Struct, frozen=True, kw_only=True):
     """What the outbox says of itself."""
 
     pending_batches: int
@@ -61,9 +75,22 @@ class Backlog:
     """How long the batch that is due for longest has been due; 0 when none is."""
 
 
+class Workers(Protocol):
+    """The processes of a gateway that has several."""
+
+    def all_counts(self, own: Counts) -> Counts:
+        """The sum over all of them, of which this one has counted `own`."""
+        ...
+
+    def pids(self) -> Mapping[str, int]:
+        """By name."""
+        ...
+
+
 class Exposition:
-    def __init__(self, sources: Sources) -> None:
+    def __init__(self, sources: Sources, *, workers: Workers | None = None) -> None:
         self._sources = sources
+        self._workers = workers
 
     async def render(self, accept: str) -> tuple[bytes, str]:
         """Body and content type for a client that accepts `accept`: Prometheus' text, or OpenMetrics."""
@@ -71,10 +98,15 @@ class Exposition:
         from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
         from prometheus_client.exposition import choose_encoder
 
-        registry = CollectorRegistry()
-        for collector in (ProcessCollector, PlatformCollector, GCCollector):
-            collector(registry=registry)
-        registry.register(_Collector(self._sources, await self._backlog()))
+        registry, counts = CollectorRegistry(), self._sources.counts()
+        PlatformCollector(registry=registry)
+        if self._workers is None:
+            ProcessCollector(registry=registry)
+            GCCollector(registry=registry)
+        else:
+            registry.register(_Processes(self._workers.pids()))
+            counts = self._workers.all_counts(counts)
+        registry.register(_Collector(counts, await self._backlog()))
         encode, content_type = choose_encoder(accept)
         return encode(registry), content_type
 
@@ -98,29 +130,49 @@ def _load() -> None:
 class _Collector:
     """Implements prometheus_client's Collector."""
 
-    def __init__(self, sources: Sources, backlog: Backlog | None) -> None:
-        self._sources = sources
+    def __init__(self, counts: Counts, backlog: Backlog | None) -> None:
+        self._counts = counts
         self._backlog = backlog
 
     def collect(self) -> "Iterator[Metric]":
         yield _gauge("build_info", "1; the version is in the label.", ("version",), {(__version__,): 1})
-        yield from _of_requests(self._sources.requests, self._sources.tickets)
-        yield from _of_deliveries(self._sources.dispatcher)
+        yield from _of_requests(self._counts.requests, self._counts.tickets)
+        yield from _of_deliveries(self._counts.deliveries)
         yield from self._of_now()
 
     def _of_now(self) -> "Iterator[Metric]":
-        sources, now = self._sources, self._sources.clock()
-        yield _histogram("store_commit_seconds", "Time of a commit of the store.", (), {(): sources.commit_s})
+        counts = self._counts
+        yield _histogram("store_commit_seconds", "Time of a commit of the store.", (), {(): counts.commit_s})
         if self._backlog is not None:
-            yield _one(
-                "outbox_pending_batches", "Batches with deliveries that have no receipt.", self._backlog.pending_batches
-            )
+            text = f"Batches with deliveries that have no receipt; no more than {MAX_COUNTED} are counted."
+            yield _one("outbox_pending_batches", text, self._backlog.pending_batches)
             yield _one("outbox_oldest_due_seconds", "How long the oldest due batch waits.", self._backlog.oldest_due_s)
-        yield _one("active_batches", "Batches that the dispatcher works on.", sources.dispatcher.active_batches)
-        yield _by_provider("pauses", "Credentials that wait because a provider said so.", sources.holds.paused(now=now))
-        yield _by_provider("breakers_open", "Credentials that a provider refuses.", sources.holds.refused())
-        yield _one("apns_connections", "Connections to APNs that take pushes.", sources.apns_connections())
-        yield _counter("emulator_captures", "Requests that the emulators answered.", (), {(): sources.inbox.received})
+        yield _one("active_batches", "Batches that the dispatcher works on.", counts.active_batches)
+        yield _gauge(
+            "pauses", "Credentials that wait because a provider said so.", ("provider",), _labelled(counts.pauses)
+        )
+        yield _gauge("breakers_open", "Credentials that a provider refuses.", ("provider",), _labelled(counts.breakers))
+        yield _one("apns_connections", "Connections to APNs that take pushes.", counts.apns_connections)
+        yield _counter("emulator_captures", "Requests that the emulators answered.", (), {(): counts.captures})
+
+
+class _Processes:
+    """What prometheus_client knows of a process, of several. Implements its Collector."""
+
+    def __init__(self, pids: Mapping[str, int]) -> None:
+        self._pids = pids
+
+    def collect(self) -> "Iterator[Metric]":
+        from prometheus_client import ProcessCollector
+        from prometheus_client.metrics_core import Metric
+
+        families: dict[str, Metric] = {}
+        for worker, pid in self._pids.items():
+            for family in ProcessCollector(pid=partial(int, pid), registry=None).collect():
+                labelled = [one._replace(labels={**one.labels, "worker": worker}) for one in family.samples]
+                known = families.setdefault(family.name, Metric(family.name, family.documentation, family.type))
+                known.samples += labelled
+        yield from families.values()
 
 
 def _of_requests(requests: RequestCounts, tickets: TicketCounts) -> "Iterator[Metric]":
@@ -135,8 +187,7 @@ def _of_requests(requests: RequestCounts, tickets: TicketCounts) -> "Iterator[Me
     yield _counter("notifications_refused", "Recipients whose ticket is an error.", ("error",), errors)
 
 
-def _of_deliveries(dispatcher: Dispatcher) -> "Iterator[Metric]":
-    counts = dispatcher.counts
+def _of_deliveries(counts: DeliveryCounts) -> "Iterator[Metric]":
     labels = ("provider", "outcome", "reason")
     yield _counter("attempts", "Requests to providers by what came of them.", labels, counts.attempts)
     yield _counter("retries", "Attempts that are followed by another.", ("provider",), _labelled(counts.retries))
@@ -174,9 +225,8 @@ def _one(name: str, text: str, value: float) -> "Metric":
     return _gauge(name, text, (), {(): value})
 
 
-def _by_provider(name: str, text: str, counts: Mapping[Platform, int]) -> "Metric":
-    values = {(provider,): float(counts.get(platform, 0)) for platform, provider in PROVIDERS.items()}
-    return _gauge(name, text, ("provider",), values)
+def _by_provider(counts: Mapping[Platform, int]) -> Counter[str]:
+    return Counter({provider: counts.get(platform, 0) for platform, provider in PROVIDERS.items()})
 
 
 def _histogram(name: str, text: str, labels: Labels, values: Mapping[L, Histogram]) -> "Metric":

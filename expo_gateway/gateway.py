@@ -1,8 +1,10 @@
 """Say yes or no now: a batch becomes tickets, ids become receipts, a device gets its push token."""
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Protocol
+
+from msgspec import Struct
 
 from expo_gateway.admission.desk import Admission
 from expo_gateway.errors import RequestRefused
@@ -18,15 +20,19 @@ from expo_gateway.protocol.device import (
     project_id_of,
     virtual_device,
 )
+from expo_gateway.protocol.magic import OTHER_PROJECT, is_busy, magic_device, magic_of, names_other_project
 from expo_gateway.protocol.message import SendRequest
 from expo_gateway.protocol.push_token import PUSH_TOKEN_RANDOM_BYTES, is_well_formed, passes_sdk_check, push_token
+from expo_gateway.protocol.receipt import shown
 from expo_gateway.protocol.ticket import (
     BATCH_RANDOM_BYTES,
     BatchId,
     TicketError,
+    accepted_at,
     batch_id,
     not_a_push_token,
     not_a_recipient,
+    parse_ticket_ids,
 )
 from expo_gateway.registry.base import Registry
 
@@ -36,8 +42,7 @@ MAX_RECEIPT_IDS = 1000  # recorded: PUSH_TOO_MANY_RECEIPTS
 RECEIPTS_KEPT_S = 24 * 3600.0  # https://docs.expo.dev/push-notifications/sending-notifications/#push-receipts
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenPolicy:
+class TokenPolicy(Struct, frozen=True, kw_only=True):
     """What becomes of push tokens and projects that nobody registered.
 
     Enrolled: whatever passes the Node SDK's check becomes a virtual device of `project`, on `platform` (None: half
@@ -49,21 +54,44 @@ class TokenPolicy:
     platform: Platform | None = None
     strict: bool | None = None
     """True: push tokens are refused. False: they are enrolled. None: they are enrolled while no project is real."""
+    magic: bool = True
+    """Whether magic push tokens get their outcomes when they are enrolled, or are as good as any."""
+    captures: bool = False
+    """Real projects send to named devices only: what nobody registered is enrolled beside them, and captured."""
 
     def refuses_tokens(self, *, has_real: bool) -> bool:
-        return has_real if self.strict is None else self.strict
+        return has_real and not self.captures if self.strict is None else self.strict
+
+    def is_guess(self, device: Device) -> bool:
+        """What was enrolled because somebody sent to it was never registered. Made with a project of its own it was."""
+        return device.virtual and (device.project in (self.project, OTHER_PROJECT) or _is_stray(device))
 
     def refuses_projects(self, *, has_real: bool) -> bool:
         """With emulated projects only, a phone's own projectId is as good as any, also where tokens are refused."""
         return has_real and self.strict is not False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tickets:
+class Tickets(Struct, frozen=True, kw_only=True):
     """The answer to a batch: at each place an error, or None where the ticket is ok."""
 
     batch_id: BatchId
     refused: Sequence[TicketError | None]
+
+
+class TicketObserver(Protocol):
+    """Who watches what is accepted and refused."""
+
+    def accepted(
+        self,
+        batch_id: BatchId,
+        *,
+        request: SendRequest,
+        body: bytes,
+        devices: Mapping[str, Device],
+        refused: Sequence[TicketError | None],
+    ) -> None:
+        """The tickets of a batch, which is durable by now unless all are refused. Does not raise or take long."""
+        ...
 
 
 class Gateway:
@@ -77,12 +105,14 @@ class Gateway:
         policy: TokenPolicy,
         clock: Callable[[], float],
         random_bytes: Callable[[int], bytes],
-        wake: Callable[[], None],
+        wake: Callable[[str], None],
         admission: Admission | None = None,
         refresh: Callable[[], Awaitable[None]] | None = None,
         receipts_need_token: bool = False,
+        observer: TicketObserver | None = None,
     ) -> None:
-        """`refresh` brings `admission` up to date; it is awaited for a project that `admission` does not know yet.
+        """`wake` hears of every batch that was accepted, by its project. `refresh` brings `admission` up to date; it is
+        awaited for a project that `admission` does not know yet.
 
         Without an admission nothing is configured. `receipts_need_token`: see `receipts`.
         """
@@ -95,6 +125,7 @@ class Gateway:
         self._clock = clock
         self._random_bytes = random_bytes
         self._wake = wake
+        self._observer = observer
         self.counts = TicketCounts()
 
     async def accept(self, request: SendRequest, *, body: bytes, bearer: str | None = None) -> Tickets:
@@ -104,36 +135,42 @@ class Gateway:
         it. Raises RequestRefused when the batch as a whole is refused, StoreUnavailable when it can't be kept; nothing
         is accepted then.
         """
-        tokens = [token for _, token in request.recipients()]
+        tokens = request.tokens
         devices, newcomers = await self._devices(tokens)
-        _refuse_mixed_projects(tokens, devices)
-        await self._admit([*devices.values(), *newcomers], count=len(tokens), bearer=bearer)
+        everyone = [*devices.values(), *newcomers]
+        _refuse_mixed_projects(tokens, everyone, with_virtual=self._policy.magic and names_other_project(tokens))
+        await self._admit(everyone, count=len(tokens), bearer=bearer)
         if newcomers:
             devices = {**devices, **await self._registry.enrol(newcomers)}
-        refused = [self._refusal(token, devices.get(token)) for token in tokens]
+            _refuse_busy(newcomers)
+        refused = self._refusals(tokens, devices)
         batch = batch_id(now=self._clock(), random_bytes=self._random_bytes(BATCH_RANDOM_BYTES))
-        accepted = next((token for token, error in zip(tokens, refused, strict=True) if error is None), None)
-        if accepted is not None:
+        errors = [error.error for error in refused if error is not None]
+        if len(errors) < len(tokens):
+            project_id = devices[tokens[refused.index(None)]].project.project_id
             await self._outbox.add(
                 NewBatch(
                     batch_id=batch,
-                    project_id=devices[accepted].project.project_id,
+                    project_id=project_id,
                     body=body,
                     places=len(tokens),
-                    refused=[place for place, error in enumerate(refused) if error is not None],
+                    refused=[place for place, error in enumerate(refused) if error is not None] if errors else (),
                 )
             )
-            self._wake()
+            self._wake(project_id)
             if log.isEnabledFor(logging.DEBUG):
-                log.debug("accepted", extra=_accepted_fields(batch, devices[accepted].project, refused))
-        self.counts.add([error.error for error in refused if error is not None], places=len(tokens))
+                project = devices[tokens[refused.index(None)]].project
+                log.debug("accepted", extra=_accepted_fields(batch, project, refused))
+        if self._observer is not None:
+            self._observer.accepted(batch, request=request, body=body, devices=devices, refused=refused)
+        self.counts.add(errors, places=len(tokens))
         return Tickets(batch_id=batch, refused=refused)
 
     async def _admit(self, devices: Sequence[Device], *, count: int, bearer: str | None) -> None:
         """Who sends, then how much: a caller that may not send uses up nothing of the project's rate."""
         if not devices:
             return
-        project = min(devices, key=lambda device: device.virtual).project
+        project = _sender(devices).project
         if project.kind is ProjectKind.REAL and self._refresh is not None and not self._admission.knows(project):
             await self._refresh()
         self._admission.check_bearer(project.project_id, bearer)
@@ -154,7 +191,10 @@ class Gateway:
         if self._receipts_need_token:
             for project_id in await self._outbox.project_ids(ticket_ids):
                 self._admission.check_bearer(project_id, bearer)
-        return await self._outbox.receipts(ticket_ids, not_before=self._clock() - RECEIPTS_KEPT_S)
+        now, delay_s = self._clock(), self._admission.limits.receipt_delay_s
+        if delay_s:
+            ticket_ids = _accepted_before(now - delay_s, ticket_ids)
+        return shown(await self._outbox.receipts(ticket_ids, not_before=now - RECEIPTS_KEPT_S), now=now)
 
     async def register(self, registration: Registration) -> str:
         """The push token of a device: a new one, or the one that it has."""
@@ -197,29 +237,72 @@ class Gateway:
 
     async def _devices(self, tokens: Sequence[str]) -> tuple[Mapping[str, Device], Sequence[Device]]:
         """The devices of a batch, by one look-up; and those that are to be enrolled, once the batch is admitted."""
-        wanted = [token for token in dict.fromkeys(tokens) if passes_sdk_check(token)]
-        if not wanted:
-            return {}, ()
-        known = await self._registry.devices(wanted)
-        if self._policy.refuses_tokens(has_real=self._admission.has_real) or _is_any_real(known):
-            # What was ever enrolled was never registered.
+        known = await self._registry.devices(tokens)
+        if self._keeps_apart(known):
             return {token: device for token, device in known.items() if not device.virtual}, ()
-        if len(known) == len(wanted):
+        if self._policy.refuses_tokens(has_real=self._admission.has_real):
+            return {token: device for token, device in known.items() if not self._policy.is_guess(device)}, ()
+        if len(known) == len(tokens):
             return known, ()
-        return known, [self._virtual(token) for token in wanted if token not in known]
+        unknown = [token for token in dict.fromkeys(tokens) if token not in known and passes_sdk_check(token)]
+        return known, [self._virtual(token) for token in unknown]
+
+    def _keeps_apart(self, devices: Mapping[str, Device]) -> bool:
+        """Whether virtual devices have no business in this request."""
+        return not self._policy.captures and _is_any_real(devices)
 
     def _virtual(self, token: str) -> Device:
-        return virtual_device(token, project=self._policy.project, platform=self._policy.platform, now=self._clock())
+        project, platform, now = self._policy.project, self._policy.platform, self._clock()
+        magic = magic_of(token) if self._policy.magic else None
+        if magic is not None:
+            return magic_device(token, magic, project=project, platform=platform, now=now)
+        return virtual_device(token, project=project, platform=platform, now=now)
 
-    def _refusal(self, token: str, device: Device | None) -> TicketError | None:
-        if device is not None:
-            # The provider called it dead: the first send had a receipt that said so, later ones have this ticket.
-            # A virtual device was enrolled before its project became real: no real provider knows it.
-            is_stray = device.virtual and device.project.kind is ProjectKind.REAL
-            if device.gone_at is not None or is_stray:
-                return not_a_recipient(token)
-            return self._admission.missing_credentials(device)
-        return not_a_recipient(token) if is_well_formed(token) else not_a_push_token(token)
+    def _refusals(self, tokens: Sequence[str], devices: Mapping[str, Device]) -> list[TicketError | None]:
+        """At each place an error, or None where the ticket is ok."""
+        is_any_real, keeps_apart = _is_any_real(devices), self._keeps_apart(devices)
+        lacking: dict[_App, TicketError | None] = {}
+        refused: list[TicketError | None] = []
+        for token in tokens:
+            device = devices.get(token)
+            if device is None or device.gone_at is not None or (keeps_apart and _is_stray(device)):
+                refused.append(_not_reachable(token, device))
+            elif is_any_real:
+                refused.append(self._lacking(device, lacking))
+            else:
+                refused.append(None)
+        return refused
+
+    def _lacking(self, device: Device, found: dict["_App", TicketError | None]) -> TicketError | None:
+        """The error of a device without credentials. `found` are those of the devices before: most are of one app."""
+        app = (device.project.project_id, device.platform, device.app_id, device.sandbox)
+        if app not in found:
+            found[app] = self._admission.missing_credentials(device)
+        return found[app]
+
+
+_App = tuple[str, Platform, str, bool]
+
+
+def _is_stray(device: Device) -> bool:
+    """It was enrolled before its project became real: no real provider knows it."""
+    return device.virtual and device.project.kind is ProjectKind.REAL
+
+
+def _not_reachable(token: str, device: Device | None) -> TicketError:
+    """A device that the provider called dead had a receipt that said so at the first send; later ones have this."""
+    return not_a_recipient(token) if device is not None or is_well_formed(token) else not_a_push_token(token)
+
+
+def _accepted_before(instant: float, ticket_ids: Sequence[str]) -> list[str]:
+    """Or at that instant. Malformed ids go too."""
+    placed = parse_ticket_ids(ticket_ids)
+    return [ticket for ticket, (batch, _) in placed.items() if accepted_at(batch) <= instant]
+
+
+def _sender(devices: Collection[Device]) -> Device:
+    """The device whose project sends. Virtual devices go with any."""
+    return next((device for device in devices if not device.virtual), next(iter(devices)))
 
 
 def _accepted_fields(batch: BatchId, project: Project, refused: Sequence[TicketError | None]) -> Mapping[str, object]:
@@ -230,7 +313,8 @@ def _accepted_fields(batch: BatchId, project: Project, refused: Sequence[TicketE
 
 def _is_any_real(devices: Mapping[str, Device]) -> bool:
     """Then a push token that nobody registered is just unknown: real and virtual devices are never mixed."""
-    return any(device.project.kind is ProjectKind.REAL for device in devices.values())
+    projects = {device.project.project_id: device.project for device in devices.values()}
+    return any(project.kind is ProjectKind.REAL for project in projects.values())
 
 
 def _no_such_project(*, project_id: str | None, full_name: str | None) -> RequestRefused:
@@ -239,19 +323,33 @@ def _no_such_project(*, project_id: str | None, full_name: str | None) -> Reques
     return RequestRefused("EXPERIENCE_NOT_FOUND", f"There is no project with the {wanted}.")
 
 
-def _refuse_mixed_projects(tokens: Sequence[str], devices: Mapping[str, Device]) -> None:
+def _refuse_busy(newcomers: Sequence[Device]) -> None:
+    """A busy device's first request is the one that enrols it, in whatever process."""
+    if any(is_busy(device) for device in newcomers):
+        raise RequestRefused(
+            "TOO_MANY_REQUESTS",
+            "Exceeded 600 notifications per second, please try again.",
+            status=429,
+            is_transient=True,
+            retry_after_s=1,
+        )
+
+
+def _refuse_mixed_projects(tokens: Sequence[str], devices: Sequence[Device], *, with_virtual: bool) -> None:
     """All recipients of a request must be of one project; the answer tells which are of which.
 
-    Virtual devices go with any: nobody said whose they are.
+    Virtual devices go with any, since nobody said whose they are, but for `with_virtual`.
     """
+    if len({device.project.full_name for device in devices if with_virtual or not device.virtual}) < 2:
+        return
+    names = {device.push_token: device.project.full_name for device in devices if with_virtual or not device.virtual}
     by_project: dict[str, list[str]] = {}
     for token in dict.fromkeys(tokens):
-        if token in devices and not devices[token].virtual:
-            by_project.setdefault(devices[token].project.full_name, []).append(token)
-    if len(by_project) > 1:
-        raise RequestRefused(
-            "PUSH_TOO_MANY_EXPERIENCE_IDS",
-            "All push notification messages in the same request must be for the same project; "
-            "check the details field to investigate conflicting tokens.",
-            details=by_project,
-        )
+        if token in names:
+            by_project.setdefault(names[token], []).append(token)
+    raise RequestRefused(
+        "PUSH_TOO_MANY_EXPERIENCE_IDS",
+        "All push notification messages in the same request must be for the same project; "
+        "check the details field to investigate conflicting tokens.",
+        details=by_project,
+    )

@@ -12,13 +12,14 @@ import ssl
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
+from msgspec import Struct
 from starlette.types import ASGIApp
 
-from expo_gateway.connection import MAX_WAITING, Connection
+from expo_gateway.connection import Connection
+from expo_gateway.connection_requests import MAX_WAITING
 from expo_gateway.errors import CannotStart, SettingsError
 from expo_gateway.settings import Server
 
@@ -39,8 +40,7 @@ TLS_CLOSE_S = 3.0
 CUT_S = 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Served:
+class Served(Struct, frozen=True, kw_only=True):
     """What listens where, and speaks what."""
 
     app: ASGIApp
@@ -64,14 +64,22 @@ async def serving(
     """
     listener = _Listener(config=_config(settings), write_timeout_s=settings.write_timeout_s)
     main = [Served(app=app, sock=sock, tls=tls) for sock in sockets]
+    servers: list[asyncio.Server] = []
+    trouble: Exception | None = None
     async with asyncio.TaskGroup() as connections:
-        servers = [await listener.listen(each, connections) for each in (*main, *also)]
         try:
+            for each in (*main, *also):
+                servers.append(await listener.listen(each, connections))
             yield
+        except Exception as error:
+            # Raised in here it would come out as a group.
+            trouble = error
         finally:
             for server in servers:
                 server.close()
             await listener.drain(settings.drain_s)
+    if trouble is not None:
+        raise trouble
 
 
 class _Listener:
@@ -178,13 +186,35 @@ def _config(settings: Server) -> _Config:
     return config
 
 
-def bind(host: str, port: int, *, option: str = "--port") -> list[socket.socket]:
+def bind_for_each(count: int, host: str, port: int, *, option: str = "--port") -> list[list[socket.socket]]:
+    """What `bind` gives, for each of several processes, all on one port: the kernel shares out the connections.
+
+    Linux does so evenly; elsewhere one process may get them all. SettingsError, CannotStart.
+    """
+    # Without sharing first: else the port of another gateway with workers would be joined and not refused.
+    probe = bind(host, port, option=option)
+    port = probe[0].getsockname()[1]
+    close_all(probe)
+    bound: list[list[socket.socket]] = []
+    try:
+        for _ in range(count):
+            bound.append(bind(host, port, option=option, shared=True))
+    except BaseException:
+        for sockets in bound:
+            close_all(sockets)
+        raise
+    return bound
+
+
+def bind(host: str, port: int, *, option: str = "--port", shared: bool = False) -> list[socket.socket]:
     """Sockets for every address of `host`, all on one port, not listening yet. Port 0 takes a free one.
 
-    `option` is what chooses another port. SettingsError, CannotStart.
+    `option` is what chooses another port; `shared` sockets let others have the same. SettingsError, CannotStart.
     """
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        # As text every name is sent through IDNA first, whose tables cost 1 % of a start.
+        name = host.encode("ascii") if host.isascii() else host
+        found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (socket.gaierror, UnicodeError) as error:
         raise SettingsError(
             f"server.host: got {host!r}, which has no address; wanted a name or address of this machine"
@@ -193,7 +223,7 @@ def bind(host: str, port: int, *, option: str = "--port") -> list[socket.socket]
     for family, _, _, _, address in found:
         at = (str(address[0]), sockets[0].getsockname()[1] if sockets else port)
         try:
-            sockets.append(_bound(family, at))
+            sockets.append(_bound(family, at, shared=shared))
         except OSError as error:
             # "localhost" may mean ::1 too, on a machine without IPv6.
             if sockets and error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
@@ -203,11 +233,13 @@ def bind(host: str, port: int, *, option: str = "--port") -> list[socket.socket]
     return sockets
 
 
-def _bound(family: int, address: tuple[str, int]) -> socket.socket:
+def _bound(family: int, address: tuple[str, int], *, shared: bool) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         # asyncio does this for sockets that it makes itself only: an answer must not wait for an acknowledgement.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # A client that vanished while it waits for an answer is found out by the kernel.

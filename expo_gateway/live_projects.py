@@ -7,7 +7,8 @@ which is looked at twice a second; nothing is read again until it has moved.
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from expo_gateway.errors import SettingsError, StoreUnavailable
 from expo_gateway.protocol.device import Project, ProjectKind, project_id_of

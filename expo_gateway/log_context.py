@@ -9,14 +9,17 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from types import MappingProxyType
 
-_NOTHING: Mapping[str, str] = MappingProxyType({})
-_bound: ContextVar[Mapping[str, str]] = ContextVar("expo_gateway_log_context", default=_NOTHING)
+_NOTHING: Mapping[str, object] = MappingProxyType({})
+_bound: ContextVar[Mapping[str, object]] = ContextVar("expo_gateway_log_context", default=_NOTHING)
 
 
-def bind(**fields: str) -> None:
-    """Add to what the log lines of this task, and of tasks that it starts from now on, carry. Never a whole token."""
+def bind(**fields: object) -> None:
+    """Add to what the log lines of this task, and of tasks that it starts from now on, carry. Never a whole token.
+
+    A field is what `str` makes of it when a line is written: what costs something to make may be made as late as that.
+    """
     _bound.set({**_bound.get(), **fields})
 
 
 def bound() -> Mapping[str, str]:
-    return _bound.get()
+    return {name: str(value) for name, value in _bound.get().items()}

@@ -8,10 +8,11 @@ import logging
 import ssl
 import tempfile
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
+
+from msgspec import Struct
 
 from expo_gateway.dispatcher.sender import ProjectProviders
 from expo_gateway.protocol.apns import ApnsRequest
@@ -100,8 +101,7 @@ class ApnsByApp:
         """Its providers belong to RealProviders."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Held:
+class _Held(Struct, frozen=True, kw_only=True):
     """What one project sends with."""
 
     apns: Mapping[ApnsCredential, CredentialProvider[ApnsRequest]]

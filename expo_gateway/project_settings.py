@@ -7,7 +7,6 @@ at the start; its access tokens are made with `expo-gateway tokens` and stay.
 import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -89,8 +88,7 @@ class ProjectTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ] = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProjectSetting:
+class ProjectSetting(Struct, frozen=True, kw_only=True):
     """One key of a table, for documentation and messages."""
 
     key: str

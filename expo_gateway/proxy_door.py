@@ -8,17 +8,16 @@ Without a proxy, a hosts entry does the same for one machine: `127.0.0.1 exp.hos
 
 import re
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from expo_gateway.emulated import Emulated
-from expo_gateway.emulators.fcm_listener import Listener
+from expo_gateway.emulated_ports import Addresses
+from expo_gateway.emulators.tls import EmulatorTls
 from expo_gateway.forward_proxy import LOOPBACK, Port, Target, forbidden, proxying
-from expo_gateway.listener import Served, bind, close_all, url_of
+from expo_gateway.listener import Served, bind, close_all
 from expo_gateway.settings import Settings
 
 HTTPS = 443
@@ -36,51 +35,27 @@ FCM: tuple[Target, ...] = (("fcm.googleapis.com", HTTPS), ("oauth2.googleapis.co
 _EXPO_URL = re.compile(rb"https?://exp\.host\.?(:80|:443)?(?=[/?]|$)", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProxyDoor:
-    """The proxy as it runs, and the gateway's listeners at the inner end of its tunnels, yet to be served."""
-
-    url: str
-    inner: tuple[Served, ...]
-
-
 @asynccontextmanager
-async def open_proxy_door(app: ASGIApp, emulated: Emulated, settings: Settings) -> AsyncIterator[ProxyDoor | None]:
-    """None when it is not enabled. To be entered before the gateway is served, so that this drains inside tunnels too.
+async def open_proxy_door(
+    app: ASGIApp, settings: Settings, *, sockets: Sequence[socket.socket], addresses: Addresses, tls: EmulatorTls
+) -> AsyncIterator[tuple[Served, ...]]:
+    """The gateway's listeners at the inner end of the tunnels, to be served inside, so that they are drained too.
 
-    CannotStart: the port is taken.
+    `sockets` are where clients come; `addresses` are the emulators', with FCM's second entrance if it is asked for.
     """
-    if not settings.proxy.enabled:
-        yield None
-        return
     async with AsyncExitStack() as stack:
-        sockets = bind(settings.server.host, settings.proxy.port, option="--proxy-port")
-        stack.callback(close_all, sockets)
         over_tls, plain = (bind(LOOPBACK, 0)[0] for _ in range(2))
         stack.callback(close_all, (over_tls, plain))
         tunnels = {EXPO: _port(over_tls)}
         if settings.proxy.providers:
-            tunnels |= dict.fromkeys(APNS, emulated.apns.port)
-            tunnels |= dict.fromkeys(FCM, await stack.enter_async_context(_fcm_over_tls(emulated)))
+            tunnels |= dict.fromkeys(APNS, addresses.apns_port)
+            if addresses.fcm_tls_port is not None:
+                tunnels |= dict.fromkeys(FCM, addresses.fcm_tls_port)
         await stack.enter_async_context(proxying(sockets=sockets, tunnels=tunnels, plain_port=_port(plain)))
-        yield ProxyDoor(
-            url=url_of(settings.server.host, sockets, tls=False),
-            inner=(
-                Served(app=app, sock=over_tls, tls=emulated.tls.server_context()),
-                Served(app=asked_of_a_proxy(app, tunnels), sock=plain, tls=None),
-            ),
+        yield (
+            Served(app=app, sock=over_tls, tls=tls.server_context()),
+            Served(app=asked_of_a_proxy(app, tunnels), sock=plain, tls=None),
         )
-
-
-@asynccontextmanager
-async def _fcm_over_tls(emulated: Emulated) -> AsyncIterator[Port]:
-    """A second entrance to the FCM emulator, as Google has it; the first is plain."""
-    listener = Listener(emulated.fcm.app)
-    await listener.start(LOOPBACK, 0, emulated.tls.server_context())
-    try:
-        yield listener.port
-    finally:
-        await listener.close()
 
 
 def asked_of_a_proxy(app: ASGIApp, tunnels: Mapping[Target, Port]) -> ASGIApp:

@@ -1,7 +1,6 @@
 """The process: its data directory, its ports, its signals, and the app served in between."""
 
 import asyncio
-import errno
 import logging
 import os
 import socket
@@ -10,15 +9,24 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from starlette.types import ASGIApp
 
-from expo_gateway.certificates import followed, load_own_certificate
+from expo_gateway.certificates import load_own_certificate
 from expo_gateway.data_dir import open_data_dir
-from expo_gateway.errors import CannotStart
-from expo_gateway.listener import bind, close_all, serving, url_of
+from expo_gateway.front import (
+    Certificates,
+    Ready,
+    bind_front,
+    cannot_open,
+    new_loop,
+    open_front,
+    ready,
+    shows_emulators_certificate,
+)
+from expo_gateway.listener import serving
 from expo_gateway.logs import warm_up
 from expo_gateway.settings import Server, Settings
 from expo_gateway.stop_signals import INTERRUPT, exit_code_of, stop_signals
@@ -30,35 +38,31 @@ log = logging.getLogger(__name__)
 SWITCH_S = 0.0005
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ready:
-    """Where everything is, once the first request can be served."""
-
-    url: str
-    apns: str
-    fcm: str
-    ca: Path
-    pid: int
-    data: Path | None
-    """None: a throwaway."""
-    proxy: str | None = None
-    """URL of the forward proxy, if there is one."""
-    certificate: Path | None = None
-    """The operator's own, if that is what `url` is served with; else `ca` is its authority too."""
-
-
 def run(settings: Settings, *, announce: Callable[[Ready], None]) -> int:
     """Serve until SIGTERM or SIGINT, then drain. Returns the exit code.
 
-    `announce` is called in a thread when the first request can be served. Raises SettingsError, CannotStart.
+    `announce` is called, in a thread if there is but one process, when everything is up; requests are served some time
+    before that. Raises SettingsError, CannotStart. With Granian it does not return: see `granian_listener.leave`.
     """
     sys.setswitchinterval(SWITCH_S)
+    if settings.server.workers > 1:
+        from expo_gateway.supervisor import supervise
+
+        return supervise(settings, announce=announce)
+    if settings.server.http == "granian":
+        from expo_gateway.granian_listener import leave
     try:
-        with open_data_dir(settings.store.data) as directory, asyncio.Runner() as runner:
+        with (
+            open_data_dir(settings.store.data) as directory,
+            asyncio.Runner(loop_factory=partial(new_loop, settings)) as runner,
+        ):
             runner.run(_run(settings, directory, announce))
+        code = 0
     except KeyboardInterrupt:
-        return exit_code_of(INTERRUPT)
-    return 0
+        code = exit_code_of(INTERRUPT)
+    if settings.server.http == "granian":
+        leave(code)
+    return code
 
 
 async def _run(settings: Settings, directory: Path, announce: Callable[[Ready], None]) -> None:
@@ -66,46 +70,40 @@ async def _run(settings: Settings, directory: Path, announce: Callable[[Ready], 
         own = await asyncio.to_thread(
             load_own_certificate, settings.server.tls_certificate, settings.server.tls_key, clock=time.time
         )
-        sockets = bind(settings.server.host, settings.server.port)
-        # Half of a start is the providers' libraries; a taken port is said without them.
+        sockets = bind_front(settings)
+        # A taken port is said without it.
         from expo_gateway.app import open_app
-        from expo_gateway.proxy_door import open_proxy_door
 
         async with AsyncExitStack() as stack:
-            stack.callback(close_all, sockets)
-            try:
+            stack.callback(sockets.close)
+            with _telling(settings):
                 app = await stack.enter_async_context(open_app(settings, directory))
-            except OSError as error:
-                raise _cannot_open(error, settings) from error
-            tls = app.emulated.tls.server_context() if settings.server.tls else None
-            if own is not None:
-                tls = await stack.enter_async_context(followed(own))
-            proxy = await stack.enter_async_context(open_proxy_door(app.asgi, app.emulated, settings))
+                emulators = app.emulators
+                if shows_emulators_certificate(settings):
+                    await emulators.up()
+            certificates = Certificates(own=own, emulators=emulators.tls)
+            addresses = emulators.addresses
             await stack.enter_async_context(
-                serving(
-                    app.asgi,
-                    sockets=sockets,
-                    tls=tls,
-                    settings=settings.server,
-                    also=proxy.inner if proxy is not None else (),
-                )
+                open_front(app.asgi, settings, sockets=sockets, certificates=certificates, addresses=addresses)
             )
-            ready = Ready(
-                url=url_of(settings.server.host, sockets, tls=tls is not None),
-                apns=app.emulated.apns_url,
-                fcm=app.emulated.fcm_url,
-                ca=app.emulated.tls.ca_pem,
-                pid=os.getpid(),
-                data=settings.store.data,
-                proxy=proxy.url if proxy is not None else None,
-                certificate=settings.server.tls_certificate,
-            )
-            await asyncio.to_thread(announce, ready)
+            with _telling(settings):
+                await emulators.up()
+            is_ready = ready(settings, sockets, addresses=addresses, ca=emulators.tls.ca_pem)
+            await asyncio.to_thread(announce, is_ready)
             await asyncio.to_thread(warm_up)
-            await app.emulated.warm_up()
+            await app.providers.warm_up()
             await stop.wait()
             app.stopping.set()
             log.info("stopping: requests and deliveries under way get to finish; a second signal ends at once")
+
+
+@contextmanager
+def _telling(settings: Settings) -> Iterator[None]:
+    """CannotStart in place of OSError."""
+    try:
+        yield
+    except OSError as error:
+        raise cannot_open(error, settings) from error
 
 
 async def serve(
@@ -119,13 +117,6 @@ async def serve(
     """Serve `app` until `shutdown` is set and what was under way is answered. See `serving`."""
     async with serving(app, sockets=sockets, tls=tls, settings=settings):
         await shutdown.wait()
-
-
-def _cannot_open(error: OSError, settings: Settings) -> CannotStart:
-    if error.errno in (errno.EADDRINUSE, errno.EACCES):
-        ports = f"emulator.apns_port = {settings.emulator.apns_port}, emulator.fcm_port = {settings.emulator.fcm_port}"
-        return CannotStart(f"the emulators can't listen ({error.strerror}): {ports}; 0 takes any free port")
-    return CannotStart(f"the stores and emulators can't be opened: {error}")
 
 
 @contextmanager

@@ -10,163 +10,45 @@ import difflib
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import msgspec
 from msgspec import Meta, Struct
 
 from expo_gateway.errors import SettingsError
+from expo_gateway.forward_settings import Forward, check_allowed
 from expo_gateway.project_settings import ProjectTable, read_project_tables
+from expo_gateway.seed import Seed, read_seed
+from expo_gateway.settings_sections import Control, Dispatcher, Emulator, Logs, Providers, Proxy, Runs, Server, Store
+
+__all__ = [
+    "ENV_PREFIX",
+    "Control",
+    "Dispatcher",
+    "Emulator",
+    "Forward",
+    "Logs",
+    "Providers",
+    "Proxy",
+    "Runs",
+    "Server",
+    "Setting",
+    "Settings",
+    "Store",
+    "describe_settings",
+    "load_settings",
+]
 
 ENV_PREFIX = "EXPO_GATEWAY_"
 
 # Kubernetes gives these to every pod beside a Service that is called expo-gateway; Docker's links do the same.
 # https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
-INJECTED = re.compile(r"EXPO_GATEWAY_(NAME|SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP)(_\w+)?)?)")
+# And URL is for tests that use a gateway: see testing/gateway.py.
+INJECTED = re.compile(r"EXPO_GATEWAY_(NAME|URL|SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP)(_\w+)?)?)")
 
 Tree = dict[str, dict[str, object]]
 """section -> key -> value as it was given."""
-
-
-class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The HTTP server that clients talk to."""
-
-    host: Annotated[str, Meta(min_length=1, description="Address or host name to listen on.")] = "127.0.0.1"
-    port: Annotated[int, Meta(ge=0, le=65535, description="Port to listen on; 0 takes any free one.")] = 8080
-    tls: Annotated[bool, Meta(description="Serve TLS with a certificate of the emulators' authority.")] = False
-    tls_certificate: Annotated[
-        Path | None,
-        Meta(
-            description="Serve TLS with this certificate instead, followed by its issuers', as PEM. "
-            "It is read again when it changes.",
-            extra={"wanted": "the path of a file"},
-        ),
-    ] = None
-    tls_key: Annotated[
-        Path | None,
-        Meta(
-            description="The certificate's private key, as PEM without a passphrase.",
-            extra={"wanted": "the path of a file"},
-        ),
-    ] = None
-    body_timeout_s: Annotated[
-        float, Meta(gt=0, le=3600, description="Seconds a request's body may take to arrive, else it is answered 408.")
-    ] = 30.0
-    keep_alive_s: Annotated[
-        float,
-        Meta(gt=0, le=3600, description="Seconds a connection may be idle, or take to send a request's headers."),
-    ] = 30.0
-    write_timeout_s: Annotated[
-        float, Meta(gt=0, le=3600, description="Seconds a client may leave an answer unread before it is cut off.")
-    ] = 30.0
-    drain_s: Annotated[
-        float, Meta(ge=0, le=3600, description="Seconds that requests under way get to finish at a stop.")
-    ] = 10.0
-    metrics: Annotated[bool, Meta(description="Answer GET /metrics with what is counted, for Prometheus.")] = True
-    # Off: the Python SDK's check_receipts and several other SDKs never send the token there, and ids can't be guessed.
-    receipts_need_token: Annotated[
-        bool, Meta(description="Ask for a project's access token for receipts too, which some SDKs never send.")
-    ] = False
-
-
-class Store(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where state lives."""
-
-    data: Annotated[
-        Path | None, Meta(description="Directory for all state. Without one, state goes when the process ends.")
-    ] = None
-    durability: Annotated[
-        Literal["process", "power"],
-        Meta(
-            description="What accepted messages survive: the end of the process, or also a loss of power. "
-            "Unset: power with a data directory, process without."
-        ),
-    ] = "process"
-
-
-class Emulator(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The emulated APNs and FCM, and who is enrolled there."""
-
-    platform: Annotated[
-        Literal["mixed", "ios", "android"],
-        Meta(description="What virtual devices are; mixed gives each push token one of both, always the same."),
-    ] = "mixed"
-    strict: Annotated[
-        bool | None,
-        Meta(
-            description="Refuse push tokens that were never registered, instead of enrolling virtual devices. Unset: "
-            "only while a project sends to Apple and Google. false enrols them beside such projects too."
-        ),
-    ] = None
-    project: Annotated[
-        str,
-        Meta(pattern=r"^@[^@/\s]+/[^@/\s]+$", description="Project of the virtual devices, as @owner/slug."),
-    ] = "@emulator/app"
-    apns_port: Annotated[int, Meta(ge=0, le=65535, description="Port of the APNs emulator; 0 takes any free one.")] = 0
-    fcm_port: Annotated[int, Meta(ge=0, le=65535, description="Port of the FCM emulator; 0 takes any free one.")] = 0
-
-
-class Proxy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The forward proxy, for clients with https://exp.host written into them."""
-
-    enabled: Annotated[bool, Meta(description="Serve a forward proxy that leads to the gateway and nowhere else.")] = (
-        False
-    )
-    port: Annotated[
-        int, Meta(ge=0, le=65535, description="Port of the forward proxy, if it is enabled; 0 takes any free one.")
-    ] = 8081
-    providers: Annotated[
-        bool, Meta(description="Lead clients of APNs, FCM and Google's OAuth through the proxy to the emulators too.")
-    ] = False
-
-
-class Providers(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where real projects send to. For tests: emulators that are addressed as if they were Apple and Google."""
-
-    apns_host: Annotated[
-        str | None,
-        Meta(
-            description="Connect here in place of Apple's hosts; the certificate must still be in Apple's names.",
-            extra={"wanted": "a host name or an address"},
-        ),
-    ] = None
-    apns_port: Annotated[int, Meta(ge=1, le=65535, description="Port of APNs; Apple answers on 443 and 2197.")] = 443
-    fcm_endpoint: Annotated[
-        str, Meta(pattern=r"^https?://[^/]+$", description="Send here in place of Google.", extra={"wanted": "a URL"})
-    ] = "https://fcm.googleapis.com"
-    ca_file: Annotated[
-        Path | None,
-        Meta(
-            description="Trust the authorities in this PEM file beside the system's.",
-            extra={"wanted": "the path of a file"},
-        ),
-    ] = None
-
-
-class Dispatcher(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Sending to the providers."""
-
-    # Under the 15 minutes after which Expo tells clients to ask for receipts.
-    retry_budget_s: Annotated[
-        float, Meta(ge=0, le=900, description="Seconds after acceptance in which a message is tried again.")
-    ] = 600.0
-    drain_s: Annotated[
-        float, Meta(ge=0, le=3600, description="Seconds that deliveries under way get to finish at a stop.")
-    ] = 10.0
-
-
-class Logs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is logged, to stderr."""
-
-    level: Annotated[
-        Literal["debug", "info", "warning", "error"], Meta(description="The least severe lines that are logged.")
-    ] = "info"
-    format: Annotated[
-        Literal["auto", "console", "json"], Meta(description="auto is console on a terminal and json elsewhere.")
-    ] = "auto"
-    access: Annotated[bool, Meta(description="Log a line for every request.")] = False
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -177,14 +59,18 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     emulator: Emulator = Emulator()
     proxy: Proxy = Proxy()
     providers: Providers = Providers()
+    forward: Forward = Forward()
     dispatcher: Dispatcher = Dispatcher()
+    control: Control = Control()
+    runs: Runs = Runs()
     logs: Logs = Logs()
     projects: tuple[ProjectTable, ...] = ()
     """The file's `[[projects]]` tables; they have no names in the environment."""
+    seed: Seed | None = None
+    """What stands in the file `emulator.seed`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
+class Setting(Struct, frozen=True, kw_only=True):
     """One setting, for documentation and messages."""
 
     section: str
@@ -221,7 +107,9 @@ def load_settings(
             origins.update({(section, key): origin for key in keys})
     if merged.get("store", {}).get("data") is not None:
         merged["store"].setdefault("durability", "power")
-    settings = _validated(merged, origins)
+    seed = _seed_of(merged, origins)
+    settings = msgspec.structs.replace(_validated(_listed(merged), origins), seed=seed)
+    check_allowed(settings.forward.allow)
     return settings if config is None or not tables else _with_projects(settings, tables, config)
 
 
@@ -232,7 +120,7 @@ def _with_projects(settings: Settings, tables: object, config: Path) -> Settings
 def describe_settings() -> Iterator[Setting]:
     """Every setting, in the order in which it is declared."""
     for section in msgspec.structs.fields(Settings):
-        if section.name == "projects":
+        if section.name in ("projects", "seed"):
             continue
         for field in msgspec.structs.fields(section.type):
             yield Setting(
@@ -292,17 +180,47 @@ def _unknown(shown: str, where: str) -> str:
     return f"{shown} {where}: there is no such setting; {hint}"
 
 
+def _seed_of(merged: Tree, origins: dict[tuple[str, str], str]) -> Seed | None:
+    """The seed that is named; what it says of settings is laid under all that was given."""
+    path = merged.get("emulator", {}).get("seed")
+    if not isinstance(path, str | Path) or not str(path):
+        return None
+    seed = read_seed(Path(path).expanduser())
+    for section, key, value in seed.settings():
+        if key not in merged.setdefault(section, {}):
+            merged[section][key], origins[section, key] = value, str(path)
+    return seed
+
+
+def _listed(merged: Tree) -> Tree:
+    """What is a list, and came as text out of the environment, as a list."""
+    lists = {(one.section, one.key) for one in describe_settings() if one.wanted.startswith("a list of")}
+    return {
+        section: {
+            key: _parts(value) if isinstance(value, str) and (section, key) in lists else value
+            for key, value in keys.items()
+        }
+        for section, keys in merged.items()
+    }
+
+
+def _parts(text: str) -> list[str]:
+    return [part for part in map(str.strip, text.split(",")) if part]
+
+
 def _validated(merged: Tree, origins: Mapping[tuple[str, str], str]) -> Settings:
     try:
         return msgspec.convert(merged, Settings, strict=False, dec_hook=_decode)
     except msgspec.ValidationError as error:
-        where = re.search(r"`\$\.(\w+)\.(\w+)`", str(error))
+        where = re.search(r"`\$\.(\w+)\.(\w+)", str(error))
         if where is None:
             raise SettingsError(str(error)) from error
         section, key = where.groups()
         setting = next(found for found in describe_settings() if found.name == f"{section}.{key}")
         got, origin = merged[section][key], origins[section, key]
-        raise SettingsError(f"{setting.name}: got {got!r} from {origin}; wanted {setting.wanted}") from error
+        # A list's may be push tokens.
+        shown = "a list with something else" if isinstance(got, list) and got else repr(got)
+        raise SettingsError(f"{setting.name}: got {shown} from {origin}; wanted {setting.wanted}") from error
 
 
 def _decode(wanted: type, value: object) -> object:
@@ -318,16 +236,16 @@ def _metas(annotated: Any) -> tuple[Meta, ...]:
 def _wanted(annotated: Any) -> str:
     """In words, what msgspec checks. The forms are those that this file uses."""
     plain, meta = annotated.__origin__, _metas(annotated)[0]
+    if (meta.extra or {}).get("wanted"):
+        return str((meta.extra or {})["wanted"])
     if plain in (bool, bool | None):
         return "true or false"
     if plain in (int, float):
         kind = "a whole number" if plain is int else "a number"
         low = f"from {meta.ge:g}" if meta.ge is not None else f"above {meta.gt:g}, up"
         return f"{kind} {low} to {meta.le:g}"
-    if plain in (str, str | None) and (meta.extra or {}).get("wanted"):
-        return str((meta.extra or {})["wanted"])
     if plain is str:
         return "@owner/slug" if meta.pattern else "some text"
     if plain == Path | None:
-        return str((meta.extra or {}).get("wanted", "the path of a directory"))
+        return "the path of a directory"
     return "one of " + ", ".join(plain.__args__)

@@ -14,13 +14,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TypeVar, cast
 
+from msgspec import Struct
+
 from expo_gateway.errors import StoreUnavailable
 from expo_gateway.metrics import COMMIT_S, Histogram
+from expo_gateway.process_lock import ProcessLock
 from expo_gateway.sqlite_connection import MEMORY, Durability, advice, connect, is_store_fault, migrate, touch
 from expo_gateway.sqlite_group import Failed, Op, commit_group
 
@@ -52,11 +55,16 @@ class SqliteFile:
         durability: Durability,
         busy_s: float = BUSY_S,
         clock: Callable[[], float] = time.monotonic,
+        turn: ProcessLock | None = None,
     ) -> None:
+        """`turn`: of processes that all write much. Who waits for SQLite's own lock sleeps, ever longer, and then asks
+        again; who waits for this one is woken when it is free.
+        """
         self._path = str(path)
         self._durability = durability
         self._busy_s = busy_s
         self._clock = clock
+        self._turn = turn
         self._quiet_until: dict[str, float] = {}
         self.commit_s = Histogram(COMMIT_S)
         self._alone: deque[tuple[Op[object], asyncio.Future[object]]] = deque()
@@ -122,7 +130,7 @@ class SqliteFile:
         """
         self._admit()
         future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-        self._together.setdefault(cast(OpOfMany[object], op), []).append((argument, future))
+        self._together.setdefault(cast("OpOfMany[object]", op), []).append((argument, future))
         await self._written(future)
 
     async def read(self, op: Op[T]) -> T:
@@ -198,13 +206,17 @@ class SqliteFile:
         ops = [call.op for call in group]
         began_at = self._clock()
         try:
-            outcomes = await _in_thread(self._writer_thread, partial(commit_group, self._writer, ops))
+            outcomes = await _in_thread(self._writer_thread, partial(self._commit_in_turn, ops))
         except Exception as error:  # a bug of ours, or no memory: the callers must hear of it, and the next group runs
             outcomes = [Failed(error=error) for _ in group]
         self.commit_s.observe(self._clock() - began_at)
         for call, outcome in zip(group, outcomes, strict=True):
             for future in call.futures:
                 self._settle(future, outcome)
+
+    def _commit_in_turn(self, ops: Sequence[Op[object]]) -> list[object]:
+        with self._turn.held() if self._turn is not None else nullcontext():
+            return commit_group(self._writer, ops)
 
     def _settle(self, future: asyncio.Future[object], outcome: object) -> None:
         if future.done():  # its caller has gone
@@ -264,8 +276,7 @@ def _bound(op: OpOfMany[object], arguments: Sequence[object]) -> Op[None]:
     return lambda connection: op(connection, arguments)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Call:
+class _Call(Struct, frozen=True, kw_only=True):
     """An op of a group, and who waits for it."""
 
     op: Op[object]

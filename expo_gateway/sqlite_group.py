@@ -3,8 +3,9 @@
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TypeVar
+
+from msgspec import Struct
 
 from expo_gateway.sqlite_connection import is_lock
 
@@ -14,8 +15,7 @@ Op = Callable[[sqlite3.Connection], T]
 It leaves no cursor half read."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failed:
+class Failed(Struct, frozen=True, kw_only=True):
     """An op of a group that was undone."""
 
     error: Exception

@@ -3,7 +3,7 @@
 # laptop, and with CI=true this fails.
 set -euo pipefail
 
-declare -A package_of=([h2load]=nghttp2-client [curl]=curl)
+declare -A package_of=([h2load]=nghttp2-client [nghttpd]=nghttp2-server [curl]=curl)
 
 missing() {
     for program in "${!package_of[@]}"; do

@@ -16,7 +16,7 @@ from typing import Any, get_args, get_origin
 import msgspec
 import typer.main
 
-from expo_gateway.cli import app
+from expo_gateway.cli import command_line
 from expo_gateway.project_settings import ProjectTable
 from expo_gateway.settings import Setting, describe_settings
 
@@ -87,7 +87,7 @@ def description(annotated: Any) -> str:
 
 
 def commands() -> Iterator[str]:
-    yield from of_command("expo-gateway", typer.main.get_command(app))
+    yield from of_command("expo-gateway", typer.main.get_command(command_line()))
 
 
 def of_command(path: str, command: Any) -> Iterator[str]:

@@ -16,12 +16,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from expo_gateway.emulators.apns import ApnsEmulator
-from expo_gateway.emulators.faults import Faults
+from expo_gateway.emulators.authority import ensure_certificates
+from expo_gateway.emulators.fault_rules import Faults
 from expo_gateway.emulators.fcm import FcmEmulator
 from expo_gateway.emulators.inbox import Inbox
 from expo_gateway.emulators.oauth import OAuth
-from expo_gateway.emulators.tls import EmulatorTls, ensure_certificates
-from expo_gateway.emulators.virtual_devices import VirtualDevices
+from expo_gateway.emulators.tls import EmulatorTls
+from expo_gateway.emulators.world import EmulatedWorld
 
 TEAM_ID = "TEAMTEAM12"
 GOOGLE_PROJECT = "acme-shop-1234"
@@ -32,10 +33,17 @@ class Outside:
     apns: ApnsEmulator
     fcm: FcmEmulator
     oauth: OAuth
-    inbox: Inbox
-    apns_faults: Faults
+    world: EmulatedWorld
     tls: EmulatorTls
     directory: Path
+
+    @property
+    def inbox(self) -> Inbox:
+        return self.world.inbox
+
+    @property
+    def faults(self) -> Faults:
+        return self.world.faults
 
     @property
     def addresses(self) -> dict[str, Any]:
@@ -87,22 +95,18 @@ class Outside:
 @asynccontextmanager
 async def open_outside(directory: Path) -> AsyncIterator[Outside]:
     tls = ensure_certificates(directory / "tls")
-    inbox, apns_faults = Inbox(), Faults()
+    world = EmulatedWorld(clock=time.time)
     oauth = OAuth(clock=time.time, known_accounts_only=True, known_tokens_only=True)
     apns = ApnsEmulator(
-        inbox=inbox,
-        devices=VirtualDevices(),
-        faults=apns_faults,
+        world=world,
         ssl_context=tls.server_context(("h2",)),
         known_keys_only=True,
     )
-    fcm = FcmEmulator(inbox=inbox, devices=VirtualDevices(), faults=Faults(), oauth=oauth, clock=time.time)
+    fcm = FcmEmulator(world=world, oauth=oauth)
     await apns.start()
     await fcm.start(tls=tls.server_context())
     try:
-        yield Outside(
-            apns=apns, fcm=fcm, oauth=oauth, inbox=inbox, apns_faults=apns_faults, tls=tls, directory=directory
-        )
+        yield Outside(apns=apns, fcm=fcm, oauth=oauth, world=world, tls=tls, directory=directory)
     finally:
         await apns.close()
         await fcm.close()

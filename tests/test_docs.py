@@ -14,12 +14,13 @@ import typer.main
 
 from expo_gateway import __version__
 from expo_gateway.app import open_app
-from expo_gateway.cli import app
+from expo_gateway.cli import command_line
 from expo_gateway.emulators.apns_answers import ApnsReason
 from expo_gateway.protocol.receipt import ReceiptError
 from expo_gateway.providers import apns_reasons, fcm_answers
 from expo_gateway.providers.base import Accepted
 from expo_gateway.settings import Settings, describe_settings
+from tests.contract import Contract
 from tests.running import clean_environment
 
 ROOT = Path(__file__).parent.parent
@@ -27,6 +28,8 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 ERRORS = ROOT / "docs" / "errors.md"
 # A pattern, not a name.
 PATTERNS = {"EXPO_GATEWAY_SECTION__KEY"}
+# For tests that use a gateway, not for the gateway.
+OF_TESTS = {"EXPO_GATEWAY_URL"}
 
 
 def words(pattern: str) -> list[tuple[str, str]]:
@@ -53,12 +56,12 @@ def test_make_targets_exist() -> None:
 
 def test_commands_and_their_options_exist() -> None:
     # Alone on a line, in backticks, or after sudo, docker exec or the like.
-    names = "|".join(getattr(typer.main.get_command(app), "commands", {}))
+    names = "|".join(getattr(typer.main.get_command(command_line()), "commands", {}))
     used = words(rf"(?:`|^ *|[ /])expo-gateway ((?:{names})\b[^`\n|]*)") + words(r"`expo-gateway ([a-z][^`\n|]*)")
 
     assert used
     for page, line in used:
-        command: Any = typer.main.get_command(app)
+        command: Any = typer.main.get_command(command_line())
         arguments = line.split()
         while arguments and arguments[0] in getattr(command, "commands", {}):
             command = command.commands[arguments.pop(0)]
@@ -68,7 +71,7 @@ def test_commands_and_their_options_exist() -> None:
 
 
 def test_settings_in_the_environment_exist() -> None:
-    known = {setting.env for setting in describe_settings()} | PATTERNS
+    known = {setting.env for setting in describe_settings()} | PATTERNS | OF_TESTS
 
     used = words(r"(EXPO_GATEWAY_\w+)")
 
@@ -138,6 +141,10 @@ def test_every_request_error_is_explained() -> None:
     raised = {code for text in sources for code in re.findall(r'RequestRefused\(\s*"([A-Z_]+)"', text)}
 
     assert {row[0] for row in rows("The whole request")} == raised | {"INTERNAL_SERVER_ERROR"}
+
+
+def test_every_control_error_is_explained() -> None:
+    assert [row[0] for row in rows("The control API")] == Contract().schema("ErrorDetail")["properties"]["code"]["enum"]
 
 
 @pytest.mark.parametrize("reason", list(ApnsReason), ids=lambda reason: reason.wire)

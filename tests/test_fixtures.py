@@ -16,7 +16,7 @@ import pytest
 
 from expo_gateway.app import App, open_app
 from expo_gateway.doors.http import INTERNAL_ERROR_JSON, errors_json
-from expo_gateway.emulators.faults import Answer, Disconnect, Fault
+from expo_gateway.emulators.faults import Answer, Disconnect
 from expo_gateway.errors import RequestRefused
 from expo_gateway.protocol.ticket import TicketError
 from expo_gateway.settings import Dispatcher, Emulator, Settings
@@ -161,6 +161,7 @@ async def test_a_refusal_by_the_provider_becomes_the_recorded_receipt(name: str,
         open_app(settings, tmp_path) as app,
         httpx.AsyncClient(transport=httpx.ASGITransport(app.asgi), base_url="http://test") as client,
     ):
+        await app.emulators.up()
         refuse(app, fixture["provider"])
         sent = await client.post(
             "/--/api/v2/push/send", json=[{"to": "ExponentPushToken[xxxxxxxxxxxxxxxxxxxxxx]", "body": "x"}]
@@ -175,14 +176,15 @@ async def test_a_refusal_by_the_provider_becomes_the_recorded_receipt(name: str,
 
 def refuse(app: App, said: dict[str, Any]) -> None:
     """Let the emulator of the provider refuse every push from now on."""
-    emulated = app.emulated
+    emulated = app.emulators.opened
     match said:
         case {"apns": {"disconnect": True}}:
-            emulated.apns_faults.add(Fault(act=Disconnect()))
+            emulated.faults.force(Disconnect(), provider="apns")
         case {"apns": {"status": int(status), "reason": str(reason)}}:
             timestamp_ms = 4_000_000_000_000 if status == 410 else None
-            emulated.apns_faults.add(Fault(act=Answer(status=status, reason=reason, timestamp_ms=timestamp_ms)))
+            answer = Answer(status=status, reason=reason, timestamp_ms=timestamp_ms)
+            emulated.faults.force(answer, provider="apns")
         case {"fcm": {"status": int(status), "errorCode": str(code)}}:
-            emulated.fcm_faults.add(Fault(act=Answer(status=status, reason=code)))
+            emulated.faults.force(Answer(status=status, reason=code), provider="fcm")
         case _:
             raise AssertionError(said)

@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from expo_gateway.errors import RequestRefused
 from expo_gateway.gateway import Gateway, TokenPolicy
@@ -47,7 +47,7 @@ class Desk:
             wake=self._wake,
         )
 
-    def _wake(self) -> None:
+    def _wake(self, project_id: str) -> None:
         self.wakes += 1
 
     async def errors(self, body: object) -> list[str | None]:

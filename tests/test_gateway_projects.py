@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from expo_gateway.admission.access import TOKEN_RANDOM_BYTES, new_access_token
 from expo_gateway.admission.desk import Admission
@@ -51,7 +51,7 @@ class Desk:
             policy=TokenPolicy(project=EMULATED, strict=strict),
             clock=lambda: NOW,
             random_bytes=lambda count: bytes(count),
-            wake=lambda: None,
+            wake=lambda _: None,
             admission=self.admission,
             refresh=self.live.refresh,
             receipts_need_token=receipts_need_token,

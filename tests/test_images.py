@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from expo_gateway import __version__
-from expo_gateway.emulators.tls import SERVED_NAMES
+from expo_gateway.emulators.authority import SERVED_NAMES
 from expo_gateway.settings import describe_settings
 from tests.running import clean_environment
 

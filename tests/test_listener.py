@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from expo_gateway.emulators.tls import ensure_certificates
+from expo_gateway.emulators.authority import ensure_certificates
 from expo_gateway.errors import CannotStart, SettingsError
 from expo_gateway.listener import bind, close_all, serving, url_of
 from expo_gateway.settings import Server

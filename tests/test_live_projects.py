@@ -1,10 +1,11 @@
 """What a running gateway says of changes to projects: names of what has changed, never what it holds."""
 
+import dataclasses
 import logging
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from expo_gateway.admission.access import TOKEN_RANDOM_BYTES, new_access_token
 from expo_gateway.live_projects import LiveProjects, changes
@@ -30,7 +31,7 @@ _, TOKEN = new_access_token("ci", random_bytes=bytes(TOKEN_RANDOM_BYTES), now=0.
         (SHOP, []),
         (replace(SHOP, tokens=(TOKEN,)), ["project @acme/shop has changed: tokens"]),
         (
-            replace(SHOP, apns=(replace(SHOP.apns[0], secret=replace(KEY, private_key_pem="another")),)),
+            replace(SHOP, apns=(replace(SHOP.apns[0], secret=dataclasses.replace(KEY, private_key_pem="another")),)),
             ["project @acme/shop has changed: apns"],
         ),
         (

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from expo_gateway.app import App, open_app
-from expo_gateway.emulators.faults import Answer, Fault
+from expo_gateway.emulators.faults import Answer
 from expo_gateway.log_context import bind
 from expo_gateway.logs import set_up_logs
 from expo_gateway.settings import Logs, Settings
@@ -26,8 +26,10 @@ DEVICE_TOKENS = [
     "fcmSecret:" + "APA91bSecretOfAPhone" * 5,
 ]
 PUSH_TOKENS = [f"ExponentPushToken[aaaa{place:02d}SecretOfAnApp{place}zz]" for place in range(6)]
+# Nobody asked for them before, so they are looked up in the store.
+UNSEEN_PUSH_TOKENS = [f"ExponentPushToken[aaaa{place:02d}SecretOfAnApp{place}zz]" for place in range(6, 9)]
 SECRETS = [
-    *(token[18:-1] for token in PUSH_TOKENS),
+    *(token[18:-1] for token in [*PUSH_TOKENS, *UNSEEN_PUSH_TOKENS]),
     *DEVICE_TOKENS,
     "queryWithASecret",
     BEARER,
@@ -223,10 +225,11 @@ async def play_every_part(app: App, client: httpx.AsyncClient) -> list[str]:
     Returns the push tokens that were issued.
     """
     tokens = [await registered(client, token) for token in DEVICE_TOKENS]
+    await app.emulators.up()
     for kind in ("BadDeviceToken", "Unregistered", "InvalidProviderToken", "MadeUp"):
-        app.emulated.apns_faults.add(Fault(act=Answer(status=400, reason=kind), device_token=DEVICE_TOKENS[0], times=1))
-    app.emulated.apns_faults.add(Fault(act=Answer(status=410, reason="Unregistered"), device_token=DEVICE_TOKENS[1]))
-    app.emulated.fcm_faults.add(Fault(act=Answer(status=404, reason="UNREGISTERED"), device_token=DEVICE_TOKENS[2]))
+        app.emulators.opened.faults.force(Answer(status=400, reason=kind), device_token=DEVICE_TOKENS[0], times=1)
+    app.emulators.opened.faults.force(Answer(status=410, reason="Unregistered"), device_token=DEVICE_TOKENS[1])
+    app.emulators.opened.faults.force(Answer(status=404, reason="UNREGISTERED"), device_token=DEVICE_TOKENS[2])
     await client.post(f"{API}/updateDeviceToken", json=device(DEVICE_TOKENS[0]))
     ids = []
     for token in [*tokens, *PUSH_TOKENS, *tokens, tokens[0], tokens[0]]:
@@ -258,7 +261,7 @@ async def break_the_store(path: Path, client: httpx.AsyncClient) -> None:
     connection = sqlite3.connect(path)
     connection.execute("ALTER TABLE devices RENAME TO lost")
     connection.close()
-    for token in PUSH_TOKENS:
+    for token in UNSEEN_PUSH_TOKENS:
         assert (await client.post(f"{API}/send", json={"to": token})).status_code == 503
     assert (await client.post(f"{API}/getExpoPushToken", json=device(DEVICE_TOKENS[0]))).status_code >= 400
 

@@ -22,7 +22,8 @@ from cryptography.x509.oid import NameOID
 
 from expo_gateway.certificates import OwnCertificate, followed, lapse, load_own_certificate, names_of
 from expo_gateway.emulated import open_emulated
-from expo_gateway.emulators.tls import ensure_certificates
+from expo_gateway.emulated_ports import Addresses, bind_emulators
+from expo_gateway.emulators.authority import ensure_certificates
 from expo_gateway.errors import SettingsError
 from tests.running import command, gateway
 from tests.served import WAIT_S, Played, played
@@ -367,11 +368,13 @@ def test_the_address_that_is_listened_on_is_a_name_of_the_certificate(host: str,
 
 
 async def test_the_hosts_name_is_in_the_certificate_of_the_emulated_world(tmp_path: Path) -> None:
-    async with open_emulated(tmp_path, clock=now, extra_names=names_of("gateway.internal")) as emulated:
+    sockets = bind_emulators(Addresses(apns_port=0, fcm_port=0))
+    names = names_of("gateway.internal")
+    async with open_emulated(tmp_path, clock=now, sockets=sockets, extra_names=names) as emulated:
         leaf = x509.load_pem_x509_certificate(emulated.tls.server_pem.read_bytes())
-    names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    held = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
 
-    assert {"localhost", "exp.host", "gateway.internal"} <= set(names.get_values_for_type(x509.DNSName))
+    assert {"localhost", "exp.host", "gateway.internal"} <= set(held.get_values_for_type(x509.DNSName))
 
 
 def test_an_authority_that_takes_anothers_place_is_announced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

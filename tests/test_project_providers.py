@@ -5,7 +5,6 @@ import json
 import ssl
 import time
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,8 +13,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from msgspec.structs import replace
 
-from expo_gateway.emulators.faults import Fault, Slow
+from expo_gateway.emulators.faults import Slow
 from expo_gateway.errors import SettingsError
 from expo_gateway.project_files import configured_by
 from expo_gateway.project_providers import RealProviders
@@ -79,10 +79,9 @@ async def test_a_replaced_credential_finishes_what_is_in_flight(
     old = real.of(SHOP).apns
     assert old is not None
     assert isinstance(await old.send(request()), Accepted)
-    slow = Fault(act=Slow(delay_s=0.5), times=1)
-    outside.apns_faults.add(slow)
+    slow = outside.faults.force(Slow(delay_s=0.5), times=1)
     in_flight = asyncio.create_task(old.send(request()))
-    await until(lambda: slow.times == 0)
+    await until(lambda: outside.faults.counts(slow.id).is_used_up)
 
     real.use([with_key(outside, "ROTATEDKEY")])
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from expo_gateway.emulators.faults import Answer, Fault
+from expo_gateway.emulators.faults import Answer
 from expo_gateway.protocol.device import project_id_of
 from tests.outside import TEAM_ID, Outside, open_outside
 from tests.running import command, gateway
@@ -282,7 +282,7 @@ async def test_a_rate_limit_refuses_the_whole_request(outside: Outside, tmp_path
             first, second = await running.send(*[iphone] * 20), await running.send(iphone)
 
     assert (first.status_code, second.status_code) == (200, 429)
-    assert second.headers["retry-after"] == "1"
+    assert second.headers["retry-after"] == "20"  # until what it owes is paid
     (error,) = second.json()["errors"]
     assert error == {
         "code": "TOO_MANY_REQUESTS",
@@ -306,7 +306,7 @@ async def test_no_secret_is_logged_whatever_happens(outside: Outside, tmp_path: 
             token = (await running.operate("tokens", "create", SHOP, "ci"))["token"]
             await running.deliver(iphone, android, bearer=token)
             bad = Answer(status=400, reason="BadDeviceToken")
-            outside.apns_faults.add(Fault(act=bad, device_token=IPHONE, times=1))
+            outside.faults.force(bad, device_token=IPHONE, times=1)
             await running.deliver(iphone, bearer=token)
             iphone = await running.register(kind="apns", device_token=IPHONE)
             await running.until_sent(401, iphone, bearer="a-wrong-token-that-is-rather-long")

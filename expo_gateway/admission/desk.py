@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping
 
 from expo_gateway.admission.access import check_bearer
-from expo_gateway.admission.rate import RateLimits
+from expo_gateway.admission.limits import Limits
+from expo_gateway.admission.rate import Buckets, RateLimits
 from expo_gateway.protocol.device import Device, Platform, Project, ProjectKind
 from expo_gateway.protocol.project import ConfiguredProject
 from expo_gateway.protocol.ticket import TicketError, no_apns_credentials, no_fcm_credentials
@@ -19,11 +20,13 @@ class Admission:
     has_real: bool
     """Whether any project sends to real providers. Read for every batch."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, buckets: Buckets | None = None, limits: Limits | None = None) -> None:
+        """`buckets`: of the rate limits, when other processes draw from them too. `limits` may change at any time."""
+        self.limits = limits if limits is not None else Limits()
         self.has_real = False
         self._configured: Mapping[str, ConfiguredProject] = {}
         self._digests: frozenset[bytes] = frozenset()
-        self._rates = RateLimits()
+        self._rates = RateLimits(buckets)
 
     def use(self, configured: Iterable[ConfiguredProject]) -> None:
         self._configured = {one.project.project_id: one for one in configured}
@@ -45,9 +48,17 @@ class Admission:
 
     def take_rate(self, project_id: str, *, count: int, now: float) -> None:
         """Raises RequestRefused (429); then none is counted."""
-        configured = self._configured.get(project_id)
-        if configured is not None and configured.notifications_per_second is not None:
-            self._rates.take(project_id, count=count, limit=configured.notifications_per_second, now=now)
+        limit = self._limit(self._configured.get(project_id))
+        if limit is not None:
+            self._rates.take(project_id, count=count, limit=limit, now=now)
+
+    def _limit(self, configured: ConfiguredProject | None) -> int | None:
+        """Notifications a second."""
+        if configured is None:
+            return self.limits.notifications_per_second
+        if configured.notifications_per_second is None and configured.project.kind is ProjectKind.EMULATED:
+            return self.limits.notifications_per_second
+        return configured.notifications_per_second
 
     def missing_credentials(self, device: Device) -> TicketError | None:
         """The ticket of a device that nothing is configured for; emulated projects need nothing."""

@@ -4,18 +4,19 @@ https://docs.expo.dev/push-notifications/sending-notifications/#request-errors. 
 the question.
 """
 
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from math import ceil
+from typing import Protocol
+
+from msgspec import Struct
 
 from expo_gateway.errors import RequestRefused
 
 # Our choice: projects that wait for nothing are forgotten beyond so many.
 MAX_REMEMBERED = 1000
-# Our choice: a bucket is full again after a second at the most, unless a large request put it into debt.
-RETRY_AFTER_S = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bucket:
+class Bucket(Struct, frozen=True, kw_only=True):
     """How much of its limit a project may use at the instant `at`."""
 
     left: float
@@ -29,37 +30,71 @@ def draw(bucket: Bucket | None, *, count: int, limit: int, now: float) -> Bucket
     It holds one second's worth and fills evenly. A request of more than `limit` is taken from a full bucket only, and
     paid back: else the largest requests could never be sent under a small limit.
     """
-    left = float(limit)
-    if bucket is not None:
-        # A clock that was set back fills nothing.
-        left = min(limit, bucket.left + max(0.0, now - bucket.at) * limit)
+    left = left_at(bucket, limit=limit, now=now)
     # An instant of Unix time has some 1e-7 s of rounding.
     return Bucket(left=left - count, at=now) if left >= min(count, limit) - 1e-3 else None
 
 
-class RateLimits:
-    """The buckets of all projects that have a limit."""
+def left_at(bucket: Bucket | None, *, limit: int, now: float) -> float:
+    """A clock that was set back fills nothing."""
+    return float(limit) if bucket is None else min(limit, bucket.left + max(0.0, now - bucket.at) * limit)
+
+
+def retry_after_s(bucket: Bucket | None, *, count: int, limit: int, now: float) -> int:
+    """When `count` notifications that are too many now no longer are, if nobody else sends; whole seconds."""
+    return max(1, ceil((min(count, limit) - left_at(bucket, limit=limit, now=now)) / limit))
+
+
+class Buckets(Protocol):
+    """By project id. They are read and written under `locked`."""
+
+    def locked(self) -> AbstractContextManager[None]: ...
+    def get(self, project_id: str) -> Bucket | None: ...
+    def put(self, project_id: str, bucket: Bucket) -> None: ...
+
+
+class OwnBuckets:
+    """Of a process that is the only one."""
 
     def __init__(self) -> None:
         self._buckets: dict[str, Bucket] = {}
 
-    def take(self, project_id: str, *, count: int, limit: int, now: float) -> None:
-        """Raises RequestRefused when `count` notifications are too many now; then none is counted."""
-        bucket = draw(self._buckets.get(project_id), count=count, limit=limit, now=now)
-        if bucket is None:
-            raise RequestRefused(
-                "TOO_MANY_REQUESTS",
-                f"Exceeded {limit} notifications per second, please try again.",
-                status=429,
-                is_transient=True,
-                retry_after_s=RETRY_AFTER_S,
-            )
+    def locked(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def get(self, project_id: str) -> Bucket | None:
+        return self._buckets.get(project_id)
+
+    def put(self, project_id: str, bucket: Bucket) -> None:
         self._buckets[project_id] = bucket
         if len(self._buckets) > MAX_REMEMBERED:
-            self._forget(now)
+            self._forget(bucket.at)
 
     def _forget(self, now: float) -> None:
         """Whoever did not send for a second and has no debt is as good as new."""
         self._buckets = {
             project_id: bucket for project_id, bucket in self._buckets.items() if bucket.at > now - 1 or bucket.left < 0
         }
+
+
+class RateLimits:
+    """The limits of all projects that have one."""
+
+    def __init__(self, buckets: Buckets | None = None) -> None:
+        self._buckets = buckets if buckets is not None else OwnBuckets()
+
+    def take(self, project_id: str, *, count: int, limit: int, now: float) -> None:
+        """Raises RequestRefused when `count` notifications are too many now; then none is counted."""
+        with self._buckets.locked():
+            before = self._buckets.get(project_id)
+            bucket = draw(before, count=count, limit=limit, now=now)
+            if bucket is not None:
+                self._buckets.put(project_id, bucket)
+                return
+        raise RequestRefused(
+            "TOO_MANY_REQUESTS",
+            f"Exceeded {limit} notifications per second, please try again.",
+            status=429,
+            is_transient=True,
+            retry_after_s=retry_after_s(before, count=count, limit=limit, now=now),
+        )

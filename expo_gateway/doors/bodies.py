@@ -21,9 +21,12 @@ class ClientGone(Exception):
 class Bodies:
     """All bodies that are under way. One for a server."""
 
-    def __init__(self, *, timeout_s: float, max_all_bytes: int = MAX_ALL_BYTES) -> None:
+    def __init__(
+        self, *, timeout_s: float, max_all_bytes: int = MAX_ALL_BYTES, max_body_bytes: int = MAX_BODY_BYTES
+    ) -> None:
         self._timeout_s = timeout_s
         self._max_all_bytes = max_all_bytes
+        self._max_body_bytes = max_body_bytes
         self._held_bytes = 0
 
     async def read(self, receive: Receive) -> bytes:
@@ -31,7 +34,7 @@ class Bodies:
 
         Raises RequestRefused when it is too large, too slow or one too many; ClientGone when nobody waits any more.
         """
-        body = _Arriving()
+        body = _Arriving(max_bytes=self._max_body_bytes)
         try:
             async with asyncio.timeout(self._timeout_s):
                 while await body.take(receive):
@@ -42,8 +45,8 @@ class Bodies:
             raise RequestRefused("REQUEST_TIMEOUT", text, status=408, is_transient=True) from None
         finally:
             self._held_bytes -= body.held_bytes
-        if body.size_bytes > MAX_BODY_BYTES:
-            raise too_large(str(body.size_bytes))
+        if body.size_bytes > self._max_body_bytes:
+            raise too_large(str(body.size_bytes), limit_bytes=self._max_body_bytes)
         return body.joined()
 
     def _hold(self, body: "_Arriving") -> None:
@@ -58,7 +61,8 @@ class Bodies:
 class _Arriving:
     """One body, as far as it has come."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
         self._chunks: list[bytes] = []
         self.size_bytes = 0
         self.kept_bytes = 0
@@ -72,10 +76,10 @@ class _Arriving:
             raise ClientGone
         chunk: bytes = event.get("body", b"")
         self.size_bytes += len(chunk)
-        if self.size_bytes <= MAX_BODY_BYTES:
+        if self.size_bytes <= self._max_bytes:
             self._chunks.append(chunk)
             self.kept_bytes += len(chunk)
-        return bool(event.get("more_body", False)) and self.size_bytes <= MAX_DRAIN_BYTES
+        return bool(event.get("more_body", False)) and self.size_bytes <= max(MAX_DRAIN_BYTES, self._max_bytes)
 
     def joined(self) -> bytes:
         return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)

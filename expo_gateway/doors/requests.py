@@ -22,6 +22,20 @@ MAX_SHOWN_CHARS = 200
 _PUSH_TOKEN = re.compile(r"Expo(nent)?PushToken\[[^\]]*\]?")
 
 
+class RequestId:
+    """A UUID that is made when somebody wants to see it: most requests are answered, and nobody asks."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self) -> None:
+        self._text = ""
+
+    def __str__(self) -> str:
+        if not self._text:
+            self._text = str(uuid.uuid4())
+        return self._text
+
+
 def request_id() -> str:
     """Of the request that this task serves: the same in the answer's `requestId` and in every log line."""
     return bound().get("request_id") or str(uuid.uuid4())
@@ -38,15 +52,16 @@ class Observed:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        bind(request_id=str(uuid.uuid4()))
+        bind(request_id=RequestId())
         began_at = self._clock()
         status, size_bytes = CLIENT_GONE, 0
 
         async def noted(message: Message) -> None:
             nonlocal status, size_bytes
-            if message["type"] == "http.response.start":
+            kind = message["type"]
+            if kind == "http.response.start":
                 status = message["status"]
-            elif message["type"] == "http.response.body":
+            elif kind == "http.response.body":
                 size_bytes += len(message.get("body", b""))
             await send(message)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from expo_gateway.admission.rate import MAX_REMEMBERED, Bucket, RateLimits, draw
+from expo_gateway.admission.rate import MAX_REMEMBERED, Bucket, OwnBuckets, RateLimits, draw
 from expo_gateway.errors import RequestRefused
 
 NOW = 1_790_000_000.0
@@ -75,10 +75,25 @@ def test_the_refusal_is_transient_and_says_when_to_come_back() -> None:
 
 
 def test_memory_is_bounded_and_who_just_sent_is_remembered() -> None:
-    limits = RateLimits()
+    buckets = OwnBuckets()
+    limits = RateLimits(buckets)
     for number in range(MAX_REMEMBERED * 2):
         admitted(limits, project=str(number), now=NOW + number)
     assert admitted(limits, count=600, now=NOW + 9999)
 
     assert not admitted(limits, now=NOW + 9999)
-    assert len(limits._buckets) <= MAX_REMEMBERED + 1
+    assert len(buckets._buckets) <= MAX_REMEMBERED + 1
+
+
+def test_whoever_is_refused_hears_when_it_would_be_taken() -> None:
+    """After 100 under a limit of 10 the debt of 90 is paid in nine seconds, and the bucket is full after ten."""
+    limits = RateLimits()
+    assert admitted(limits, count=100, limit=10)
+    waits = []
+    for now in (NOW, NOW + 8.5, NOW + 9.99):
+        with pytest.raises(RequestRefused) as refused:
+            limits.take("p", count=100, limit=10, now=now)
+        waits.append(refused.value.retry_after_s)
+
+    assert waits == [10, 2, 1]
+    assert admitted(limits, count=100, limit=10, now=NOW + 10)

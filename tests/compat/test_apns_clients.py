@@ -17,8 +17,9 @@ from aioapns import APNs, NotificationRequest, PushType
 from aioapns.connection import APNsTLSClientProtocol
 
 from expo_gateway.emulators.apns import ApnsEmulator
+from expo_gateway.emulators.authority import ensure_certificates
 from expo_gateway.emulators.faults import Answer
-from expo_gateway.emulators.tls import EmulatorTls, ensure_certificates
+from expo_gateway.emulators.tls import EmulatorTls
 from tests.emulators.apns_client import BODY, DEVICE_TOKEN, TOPIC, ProviderKey, push_headers
 from tests.emulators.apns_world import SetClock, World
 

@@ -24,7 +24,7 @@ from pyfcm.errors import (
 )
 
 from expo_gateway.emulators import fcm_errors
-from expo_gateway.emulators.faults import Answer, Fault
+from expo_gateway.emulators.faults import Answer
 from tests.emulators.fcm_fixtures import (
     CLIENT_EMAIL,
     DEVICE_TOKEN,
@@ -165,14 +165,14 @@ async def test_pyfcm_validates_only(client: Any, world: World) -> None:
 async def test_pyfcm_raises_what_it_makes_of_an_error(
     client: Any, world: World, forced: Answer, raised: type[FCMError]
 ) -> None:
-    world.faults.add(Fault(act=forced))
+    world.faults.force(forced)
 
     with pytest.raises(raised):
         await notify(client)
 
 
 async def test_pyfcm_tries_again_after_an_unavailable_answer(client: Any, world: World) -> None:
-    world.faults.add(Fault(act=fcm_errors.unavailable(), times=1))
+    world.faults.force(fcm_errors.unavailable(), times=1)
 
     await notify(client)
 
@@ -180,7 +180,7 @@ async def test_pyfcm_tries_again_after_an_unavailable_answer(client: Any, world:
 
 
 async def test_pyfcm_waits_as_long_as_retry_after_says(client: Any, world: World) -> None:
-    world.faults.add(Fault(act=fcm_errors.quota_exceeded("1", retry_after_s=1), times=1))
+    world.faults.force(fcm_errors.quota_exceeded("1", retry_after_s=1), times=1)
 
     await notify(client)
 

@@ -13,7 +13,8 @@ import pytest
 import pytest_asyncio
 
 from expo_gateway.app import App, open_app
-from expo_gateway.emulators.faults import Answer, Fault
+from expo_gateway.emulators.fault_rules import Provider
+from expo_gateway.emulators.faults import Answer
 from expo_gateway.emulators.inbox import Capture
 from expo_gateway.protocol.ticket import accepted_at, parse_ticket_id
 from expo_gateway.settings import Settings
@@ -30,6 +31,7 @@ PROJECT_ID = "51092087-87a4-4b12-8008-145625477434"
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def app(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[App]:
     async with open_app(Settings(), tmp_path_factory.mktemp("state")) as opened:
+        await opened.emulators.up()
         yield opened
 
 
@@ -41,8 +43,7 @@ async def client(app: App) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture(autouse=True)
 def _no_faults(app: App) -> None:
-    app.emulated.apns_faults.clear()
-    app.emulated.fcm_faults.clear()
+    app.emulators.opened.faults.clear()
 
 
 async def register(client: httpx.AsyncClient, kind: str, **changes: object) -> tuple[str, dict[str, Any]]:
@@ -69,7 +70,7 @@ async def deliver(client: httpx.AsyncClient, messages: list[dict[str, Any]]) -> 
 
 
 def captures_for(app: App, device_token: str) -> list[Capture]:
-    return [capture for capture in app.emulated.inbox if capture.device_token == device_token]
+    return [capture for capture in app.emulators.opened.inbox if capture.device_token == device_token]
 
 
 def header(text: str, id_: str) -> str:
@@ -127,13 +128,13 @@ async def test_every_recipient_of_a_real_looking_batch_gets_its_message_once(
     name: str, app: App, client: httpx.AsyncClient
 ) -> None:
     fixture = evidence.load("messages", name)
-    received_before = app.emulated.inbox.received
+    received_before = app.emulators.opened.inbox.received
 
     found = await deliver(client, fixture["messages"])
 
-    new = list(app.emulated.inbox)[-fixture["recipients"] :]
+    new = list(app.emulators.opened.inbox)[-fixture["recipients"] :]
     assert Counter(receipt["status"] for receipt in found.values()) == {"ok": fixture["recipients"]}
-    assert app.emulated.inbox.received - received_before == fixture["recipients"]
+    assert app.emulators.opened.inbox.received - received_before == fixture["recipients"]
     assert len({capture.device_token for capture in new}) == fixture["recipients"]
     assert {capture.status for capture in new} == {200}
 
@@ -238,9 +239,10 @@ async def test_a_dead_device_has_an_error_receipt_first_and_error_tickets_from_t
     kind: str, status: int, reason: str, app: App, client: httpx.AsyncClient
 ) -> None:
     token, device = await register(client, kind)
-    faults = app.emulated.apns_faults if kind == "apns" else app.emulated.fcm_faults
+    provider: Provider = "apns" if kind == "apns" else "fcm"
     timestamp_ms = 4_000_000_000_000 if kind == "apns" else None
-    faults.add(Fault(act=Answer(status=status, reason=reason, timestamp_ms=timestamp_ms), times=1))
+    answer = Answer(status=status, reason=reason, timestamp_ms=timestamp_ms)
+    app.emulators.opened.faults.force(answer, provider=provider, times=1)
 
     (receipt,) = (await deliver(client, [{"to": token, "body": "x"}])).values()
     (ticket,) = await send(client, [{"to": token, "body": "x"}])
@@ -264,7 +266,7 @@ async def test_a_push_that_apns_refuses_for_now_is_delivered_a_moment_later(
     app: App, client: httpx.AsyncClient
 ) -> None:
     token, device = await register(client, "apns")
-    app.emulated.apns_faults.add(Fault(act=Answer(status=429, reason="TooManyRequests"), times=1))
+    app.emulators.opened.faults.force(Answer(status=429, reason="TooManyRequests"), provider="apns", times=1)
 
     ((id_, receipt),) = (await deliver(client, [{"to": token, "body": "x"}])).items()
 

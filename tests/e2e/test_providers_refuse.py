@@ -11,7 +11,7 @@ import pytest
 from expo_gateway.app import App, open_app
 from expo_gateway.dispatcher.holds import BREAKER_FIRST_S
 from expo_gateway.emulators import fcm_errors
-from expo_gateway.emulators.faults import Answer, Fault
+from expo_gateway.emulators.faults import Answer
 from expo_gateway.settings import Settings
 from tests.dispatcher.conftest import until
 from tests.e2e.wire import SEND
@@ -42,6 +42,7 @@ def clock() -> Clock:
 @pytest.fixture
 async def app(clock: Clock, tmp_path: Path) -> AsyncIterator[App]:
     async with open_app(Settings(), tmp_path, clock=clock) as opened:
+        await opened.emulators.up()
         yield opened
 
 
@@ -74,14 +75,15 @@ async def deliver(client: httpx.AsyncClient, token: str) -> dict[str, Any]:
 
 
 def statuses(app: App, kind: str) -> list[int]:
-    return [capture.status for capture in app.emulated.inbox if capture.emulator == kind]
+    return [capture.status for capture in app.emulators.opened.inbox if capture.emulator == kind]
 
 
 async def test_a_quota_of_fcm_makes_the_whole_project_wait_as_long_as_fcm_says(
     app: App, client: httpx.AsyncClient, clock: Clock
 ) -> None:
     android, iphone = await register(client, "fcm"), await register(client, "apns")
-    app.emulated.fcm_faults.add(Fault(act=fcm_errors.quota_exceeded("1", retry_after_s=RETRY_AFTER_S), times=1))
+    quota = fcm_errors.quota_exceeded("1", retry_after_s=RETRY_AFTER_S)
+    app.emulators.opened.faults.force(quota, provider="fcm", times=1)
     held = app.dispatcher.counts.held
 
     first = await send(client, android)
@@ -111,7 +113,7 @@ async def test_a_credential_that_apple_refuses_is_asked_once_until_its_time_is_o
     app: App, client: httpx.AsyncClient, clock: Clock
 ) -> None:
     iphone, android = await register(client, "apns"), await register(client, "fcm")
-    app.emulated.apns_faults.add(Fault(act=Answer(status=403, reason="InvalidProviderToken")))
+    app.emulators.opened.faults.force(Answer(status=403, reason="InvalidProviderToken"), provider="apns")
 
     found = [await deliver(client, iphone) for _ in range(3)]
 
@@ -122,7 +124,7 @@ async def test_a_credential_that_apple_refuses_is_asked_once_until_its_time_is_o
     assert app.dispatcher.counts.attempts["apns", "rejected", "InvalidProviderToken"] == 1
     assert await deliver(client, android) == {"status": "ok"}
 
-    app.emulated.apns_faults.clear()
+    app.emulators.opened.faults.clear()
     await move_on(app, clock, BREAKER_FIRST_S + 1)
     assert [await deliver(client, iphone) for _ in range(2)] == [{"status": "ok"}] * 2
     assert statuses(app, "apns") == [*asked, 200, 200]
@@ -137,8 +139,8 @@ async def test_a_device_that_apple_calls_dead_since_its_registration_has_error_t
     """Apple's word is of the device token; who registered it again later is alive."""
     iphone = await register(client, "apns")
     timestamp_ms = int(since(clock()) * 1000)
-    app.emulated.apns_faults.add(
-        Fault(act=Answer(status=410, reason="Unregistered", timestamp_ms=timestamp_ms), times=1)
+    app.emulators.opened.faults.force(
+        Answer(status=410, reason="Unregistered", timestamp_ms=timestamp_ms), provider="apns", times=1
     )
 
     receipt = await deliver(client, iphone)

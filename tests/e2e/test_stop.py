@@ -13,7 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from expo_gateway.emulators.faults import Act, Fault, Hang, Slow
+from expo_gateway.emulators.fault_rules import FaultRule
+from expo_gateway.emulators.faults import Act, Hang, Slow
 from expo_gateway.protocol.device import project_id_of
 from expo_gateway.protocol.ticket import BatchId, parse_ticket_id
 from tests.conftest import STOP_S, Server, StartServer
@@ -100,7 +101,7 @@ def options(outside: Outside, tmp_path: Path) -> list[str]:
     return ["--config", str(config), "--data", str(tmp_path / "data")]
 
 
-async def send_into(server: Server, fault: Fault) -> str:
+async def send_into(server: Server, outside: Outside, fault: FaultRule) -> str:
     """The ticket of a message that is in flight to a provider with this fault."""
     device = {"type": "apns", "deviceId": "phone", "development": False, "appId": "com.acme.shop"}
     device |= {"deviceToken": IPHONE, "projectId": project_id_of(SHOP)}
@@ -108,7 +109,7 @@ async def send_into(server: Server, fault: Fault) -> str:
         answer = await client.post("/--/api/v2/push/getExpoPushToken", json=device)
         token = answer.raise_for_status().json()["data"]["expoPushToken"]
         sent = await client.post(SEND, json=[{"to": token, "body": "x"}])
-    await until(lambda: fault.times == 0, timeout_s=HANG_S)
+    await until(lambda: outside.faults.counts(fault.id).is_used_up, timeout_s=HANG_S)
     return str(sent.raise_for_status().json()["data"][0]["id"])
 
 
@@ -116,10 +117,9 @@ async def send_into(server: Server, fault: Fault) -> str:
 async def test_a_delivery_in_flight_at_a_stop_is_finished_then_or_after_the_next_start(
     act: Act, pushes: int, options: list[str], outside: Outside, start_server: StartServer
 ) -> None:
-    fault = Fault(act=act, times=1)
-    outside.apns_faults.add(fault)
+    fault = outside.faults.force(act, times=1)
     server = await asyncio.to_thread(start_server, *options, EXPO_GATEWAY_DISPATCHER__DRAIN_S="3")
-    ticket = await send_into(server, fault)
+    ticket = await send_into(server, outside, fault)
     # What answers it runs in this loop.
     assert await asyncio.to_thread(stop, server) == 0
 
