@@ -16,7 +16,7 @@ BENCH_ARGS ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
-NODE_DIRS := $(patsubst %/package-lock.json,%,$(wildcard tests/compat/node/*/package-lock.json examples/*/package-lock.json))
+NODE_DIRS := $(patsubst %/package.json,%,$(wildcard tests/compat/node/*/package.json examples/*/package.json))
 
 .PHONY: run test check bench docs test-clients debian-packages node-packages clean
 

@@ -67,7 +67,7 @@ def test_every_example_has_a_readme_and_settings_that_exist(folder: Path) -> Non
 def test_the_vitest_example_passes(environment: dict[str, str], *, already_runs: bool) -> None:
     node, vitest = require("node"), EXAMPLES / "vitest" / "node_modules" / "vitest" / "vitest.mjs"
     if not vitest.is_file():
-        missing("Vitest is not installed: run `npm ci` in examples/vitest, or `make test`")
+        missing("Vitest is not installed: run `npm install` in examples/vitest, or `make test`")
 
     def passes(env: dict[str, str]) -> None:
         run(node, str(vitest), "run", cwd=EXAMPLES / "vitest", env=environment | env)
