@@ -41,17 +41,25 @@ class Child:
 
 
 def fork(name: str, life: Life, *, now: float, not_its: Iterable[Closable]) -> Child:
-    """A child that closes `not_its`, which it has inherited, and lives. The parent has neither threads nor a loop."""
+    """A child that closes `not_its`, which it has inherited, and lives. The parent has neither threads nor a loop.
+
+    OSError: there is no room for another process.
+    """
     ours, its = Pipe()
     sys.stdout.flush()
     sys.stderr.flush()
     # Until the child has its own, a signal would be noted for the parent twice.
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, PARENTS_SIGNALS)
-    pid = os.fork()
-    if pid == 0:
-        _live(life, its, not_its=(ours, *not_its))
-    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-    its.close()
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _live(life, its, not_its=(ours, *not_its))
+    except OSError:
+        ours.close()
+        raise
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        its.close()
     return Child(name=name, pid=pid, wire=ours, born_at=now)
 
 

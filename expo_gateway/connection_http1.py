@@ -9,7 +9,8 @@ from typing import Any, cast
 from urllib.parse import unquote
 
 import h11
-from hypercorn.events import RawData
+from hypercorn.events import Closed, RawData
+from hypercorn.events import Event as WireEvent
 from hypercorn.protocol.events import Body, EndBody, Event, StreamClosed
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.utils import suppress_body
@@ -21,6 +22,13 @@ _ASGI = {"spec_version": "2.1", "version": "3.0"}
 
 class Http1(H11Protocol):
     """One connection. Hypercorn calls `handle` with what the client sends."""
+
+    async def handle(self, event: WireEvent) -> None:
+        await super().handle(event)
+        if isinstance(event, Closed):
+            # Who has sent the next request already is waited for, and would wait for an answer that nobody gets.
+            self.connection = cast(Any, _Ended())
+            await self.can_read.set()
 
     async def _check_protocol(self, event: h11.Request) -> None:
         if _is_plain(event):
@@ -34,7 +42,6 @@ class Http1(H11Protocol):
         exchange = Exchange(self, self._scope(request))
         self.stream = cast(Any, exchange)
         cast(Requests, self.task_group).start(exchange.scope, exchange.inbound, exchange.send)
-        self.keep_alive_requests += 1
 
     def _scope(self, request: h11.Request) -> dict[str, Any]:
         path, _, query_string = request.target.partition(b"?")
@@ -74,6 +81,22 @@ class Http1(H11Protocol):
         """The app returned without an answer."""
         await self._send_error_response(500)
         await self._maybe_recycle()
+
+
+class _Ended:
+    """In the place of h11's connection once the client is gone: nothing more is read or written."""
+
+    they_are_waiting_for_100_continue = False
+    our_state = their_state = h11.CLOSED
+
+    def next_event(self) -> object:
+        return h11.NEED_DATA
+
+    def receive_data(self, data: bytes) -> None:
+        return
+
+    def send(self, event: h11.Event) -> bytes:
+        return b""
 
 
 class Exchange:

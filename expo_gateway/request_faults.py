@@ -8,6 +8,9 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+# Our choice: a day, as long as Expo keeps receipts.
+MAX_RETRY_AFTER_S = 86_400
+
 
 class RequestError(Struct, frozen=True, kw_only=True, tag_field="type", tag="expo", forbid_unknown_fields=True):
     """The whole request is refused, and nothing of it is accepted."""
@@ -18,7 +21,7 @@ class RequestError(Struct, frozen=True, kw_only=True, tag_field="type", tag="exp
     message: str | None = None
     text: str | None = None
     """A plain text body instead of JSON, as exp.host's front end has at 503."""
-    retry_after_s: Annotated[int, Meta(ge=0)] | None = None
+    retry_after_s: Annotated[int, Meta(ge=0, le=MAX_RETRY_AFTER_S)] | None = None
 
 
 class RequestDelay(Struct, frozen=True, kw_only=True, tag_field="type", tag="slow", forbid_unknown_fields=True):

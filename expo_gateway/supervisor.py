@@ -174,7 +174,17 @@ class _Supervisor:
         for place in self._places:
             self._reap(place)
             if place.child is None and place.start_at <= time.monotonic():
-                self._fork(place)
+                self._fork_again(place)
+
+    def _fork_again(self, place: _Place) -> None:
+        """Or later, when there is no room for another process: the others must not pay for that."""
+        try:
+            self._fork(place)
+        except OSError as error:
+            place.deaths += 1
+            after_s = restart_after_s(place.deaths)
+            place.start_at = time.monotonic() + after_s
+            log.error("%s can't be started (%s); tried again in %g s", place.name, error, after_s)
 
     def _reap(self, place: _Place) -> None:
         """If its process has died, say so and set the time of the next one."""

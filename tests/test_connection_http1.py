@@ -1,6 +1,8 @@
 """Requests and answers of HTTP/1.1, as apps and clients see them."""
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -111,6 +113,29 @@ async def test_requests_sent_ahead_are_answered_in_their_order() -> None:
             answers = [await reader.readuntil(path) for path in (b"\r\n\r\n/1", b"\r\n\r\n/2", b"\r\n\r\n/3")]
 
     assert all(answer.startswith(b"HTTP/1.1 200") for answer in answers)
+
+
+async def test_a_client_that_asks_ahead_and_leaves_is_forgotten(caplog: pytest.LogCaptureFixture) -> None:
+    """Who read its second request waits for the first answer, which nobody gets any more."""
+    arrived, answer = asyncio.Event(), asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        arrived.set()
+        await answer.wait()
+        await answering(b"late")(scope, receive, send)
+
+    sockets = bind("127.0.0.1", 0)
+    async with serving(app, sockets=sockets, tls=None, settings=Server(drain_s=0.5)):
+        async with connect(sockets[0].getsockname()[1]) as (_, writer):
+            writer.write(b"GET / HTTP/1.1\r\nhost: exp.host\r\n\r\n" * 2)
+            await arrived.wait()
+            # Gone with a reset, not with a goodbye.
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
+        await asyncio.sleep(0.05)
+        answer.set()
+
+    assert "still busy" not in caplog.text
 
 
 async def test_a_chunked_body_arrives_whole() -> None:

@@ -38,7 +38,7 @@ LEAST_WAIT_S = 0.01
 class _Batch:
     """A claim that is worked on, and what came of it so far."""
 
-    __slots__ = ("accepted_at", "claim", "ended", "hex", "left", "retries", "waiting")
+    __slots__ = ("accepted_at", "begun", "claim", "ended", "hex", "idle", "left", "retries", "waiting")
 
     def __init__(self, claim: Claim) -> None:
         self.claim = claim
@@ -46,16 +46,33 @@ class _Batch:
         self.accepted_at = accepted_at(claim.batch_id)
         self.left = 0
         """Deliveries that are under way, or wait for their credential to have room."""
+        self.begun: set[int] = set()
+        """Places of which the first attempt here was begun."""
+        self.idle = asyncio.Event()
+        """None is left."""
+        self.idle.set()
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """None is left; or why the batch can't go on."""
+        """None is left; or the batch can't go on, and nothing more of it is begun."""
         self.retries: dict[int, Pending] = {}
         self.waiting: dict[int, _Place] = {}
         """Those of the retries that are tried again here, if others are under way when they are due."""
 
+    def one_more(self) -> None:
+        self.left += 1
+        self.idle.clear()
+
     def one_less(self) -> None:
         self.left -= 1
-        if self.left == 0 and not self.ended.done():
+        if self.left == 0:
+            self.idle.set()
+            if not self.ended.done():
+                self.ended.set_result(None)
+
+    async def end(self) -> None:
+        """Begin nothing more; returns when what is under way has ended, as every attempt does."""
+        if not self.ended.done():
             self.ended.set_result(None)
+        await self.idle.wait()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -111,7 +128,9 @@ class BatchWork:
         except Exception:
             # Tried again, it would fail again, and those that were reached would be reached again.
             log.exception("batch %s failed inside the gateway", batch.hex)
-            open_places = [pending for pending in claim.pending if pending.place not in batch.retries]
+            await batch.end()
+            tried = batch.begun | batch.retries.keys()
+            open_places = [pending for pending in claim.pending if pending.place not in tried]
             self._settle(batch, open_places, expo_error("The notification could not be processed."))
         finally:
             self._batches.discard(batch)
@@ -151,17 +170,20 @@ class BatchWork:
 
     def _put(self, one: _Place) -> None:
         device = one.device
-        one.batch.left += 1
+        one.batch.one_more()
         self.lanes.put(credential_key(device.project.project_id, device.platform, sandbox=device.sandbox), one)
 
     async def _try(self, one: _Place) -> None:
-        """Raises nothing but for cancellation: what goes wrong is the batch's end."""
+        """Raises nothing but for cancellation. What goes wrong is this place's receipt: the others go on."""
         batch = one.batch
         try:
-            await self._try_one(batch, one)
-        except Exception as error:
             if not batch.ended.done():
-                batch.ended.set_exception(error)
+                batch.begun.add(one.place)
+                await self._try_one(batch, one)
+        except Exception:
+            log.exception("delivery %s failed inside the gateway", ticket_id(batch.claim.batch_id, one.place))
+            receipt = expo_error("The notification could not be processed.").to_json(sent_at=self._clock())
+            self._recorder.receipt(batch.claim.batch_id, one.place, receipt)
         finally:
             batch.one_less()
 

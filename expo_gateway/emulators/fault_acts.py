@@ -28,13 +28,15 @@ from expo_gateway.emulators.faults import (
     StreamLimit,
     json_answer,
 )
-from expo_gateway.request_faults import RequestAct, RequestCut, RequestDelay, RequestError
+from expo_gateway.request_faults import MAX_RETRY_AFTER_S, RequestAct, RequestCut, RequestDelay, RequestError
 
 Place = Literal["apns", "fcm", "oauth", "connection", "expo"]
 """Where an act is performed; "connection": on one to APNs."""
 
 Seconds = Annotated[float, Meta(ge=0, le=3600)]
 Status = Annotated[int, Meta(ge=200, le=599)]
+# What every JSON reader takes for a whole number.
+Milliseconds = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 # RFC 9113 §8.1: a name in lower case, without the colon of a pseudo header; RFC 9110 §5.5: no control characters.
 HeaderName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
 HeaderValue = Annotated[str, Meta(pattern=r"^[\t\x20-\x7e\xa0-\xff]*$")]
@@ -65,25 +67,25 @@ class WholeAnswer(Struct, frozen=True, kw_only=True, tag_field="type", tag="answ
 
     status: Status
     reason: str = ""
-    timestamp_ms: int | None = None
+    timestamp_ms: Milliseconds | None = None
     body: str | None = None
     headers: dict[HeaderName, HeaderValue] = {}
-    split_at: Annotated[int, Meta(ge=1)] | None = None
+    split_at: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
 
 
 class ApnsError(Struct, frozen=True, kw_only=True, tag_field="type", tag="apns_reason", forbid_unknown_fields=True):
     """One of Apple's reasons, with its status; with 410 a timestamp, by default that of the request."""
 
     reason: str
-    timestamp_ms: int | None = None
+    timestamp_ms: Milliseconds | None = None
     body: bool = True
     """False: the headers alone, as in an answer whose DATA frame never came."""
-    split_at: Annotated[int, Meta(ge=1)] | None = None
+    split_at: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
 
 
 class FcmError(Struct, frozen=True, kw_only=True, tag_field="type", tag="fcm_error", forbid_unknown_fields=True):
     code: str
-    retry_after_s: Annotated[int, Meta(ge=0)] | None = None
+    retry_after_s: Annotated[int, Meta(ge=0, le=MAX_RETRY_AFTER_S)] | None = None
 
 
 class OAuthError(Struct, frozen=True, kw_only=True, tag_field="type", tag="oauth_error", forbid_unknown_fields=True):

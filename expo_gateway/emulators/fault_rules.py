@@ -19,6 +19,7 @@ Provider = Literal["apns", "fcm", "oauth"]
 
 # Our choice: more than any test has. Rules that are used up make room for others.
 MAX_RULES = 1000
+MAX_TIMES = 1_000_000_000
 
 
 class Match(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -31,12 +32,12 @@ class Match(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknow
     platform: Literal["ios", "android"] | None = None
     provider: Provider | None = None
     """None: APNs and FCM; the token endpoint too for an outage."""
-    every: Annotated[int, Meta(ge=1)] = 1
+    every: Annotated[int, Meta(ge=1, le=MAX_TIMES)] = 1
     """3: of the requests that fit all of the above, the third, the sixth, ..."""
     probability: Annotated[float, Meta(ge=0, le=1)] = 1.0
-    seed: int = 0
+    seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] = 0
     """Of the dice for `probability` and for latencies."""
-    times: Annotated[int, Meta(ge=1)] | None = None
+    times: Annotated[int, Meta(ge=1, le=MAX_TIMES)] | None = None
     """The rule acts so often and is used up then; None: without end."""
     from_at: float | None = None
     until_at: float | None = None

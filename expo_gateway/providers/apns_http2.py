@@ -60,6 +60,8 @@ class ApnsHttp2:
         self._is_greeted = False
         self._is_over = False
         self._out: list[bytes] = []
+        self._requests: list[bytes] = []
+        """Behind the other frames; those that are not sent yet can be taken back."""
         self._events: list[Event] = []
         self._takers: dict[int, Callable[[Frame], None]] = {
             frames.DATA: self._take_data,
@@ -95,7 +97,7 @@ class ApnsHttp2:
         stream_id = self.next_stream_id
         headers_head = frames.head(frames.HEADERS, frames.END_HEADERS, stream_id, len(block))
         data_head = frames.head(frames.DATA, frames.END_STREAM, stream_id, len(body))
-        self._out.append(b"".join((headers_head, block, data_head, body)))
+        self._requests.append(b"".join((headers_head, block, data_head, body)))
         self._announcement = b""
         self.next_stream_id = stream_id + 2
         self.window_bytes -= len(body)
@@ -114,12 +116,14 @@ class ApnsHttp2:
     def say_goodbye(self, code: int) -> None:
         """In the place of everything that was not sent yet."""
         self._is_over = True
+        self._requests.clear()
         self._out = [frames.go_away_frame(code)]
 
     def data_to_send(self) -> bytes:
         """Empties it."""
-        data = b"".join(self._out)
+        data = b"".join((*self._out, *self._requests))
         self._out.clear()
+        self._requests.clear()
         return data
 
     # -- what comes in
@@ -284,6 +288,10 @@ class ApnsHttp2:
     def _take_go_away(self, frame: Frame) -> None:
         _require_connection(frame)
         last_stream_id, code, reason = frames.go_away_in(frame)
+        if self._requests:
+            # Section 6.8: no stream is opened after this. What was not sent yet stays so.
+            last_stream_id = min(last_stream_id, self.next_stream_id - 2 * len(self._requests) - 2)
+            self._requests.clear()
         for stream_id in [stream_id for stream_id in self.streams if stream_id > last_stream_id]:
             del self.streams[stream_id]
         self._events.append(WentAway(last_stream_id, code, reason))

@@ -138,6 +138,18 @@ def test_goaway_may_come_twice_and_streams_that_it_spares_are_answered(conn: Apn
     assert ended(events) == [(1, b"200", b"")]
 
 
+def test_after_goaway_no_stream_is_opened_that_was_not_sent_yet(conn: ApnsHttp2) -> None:
+    """Another connection sends it; here it would be a push twice."""
+    conn.data_to_send()
+    unsent = conn.post(BLOCK, b"{}")
+
+    (event,) = conn.receive(wire(GoAwayFrame(0, last_stream_id=2**31 - 1)))
+
+    assert event == WentAway(unsent.stream_id - 2, 0, b"")
+    assert unsent.stream_id not in conn.streams
+    assert conn.data_to_send() == b""
+
+
 @pytest.mark.parametrize(
     "malformed",
     [
