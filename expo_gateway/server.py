@@ -3,16 +3,12 @@
 import asyncio
 import logging
 import os
-import socket
-import ssl
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-
-from starlette.types import ASGIApp
 
 from expo_gateway.certificates import load_own_certificate
 from expo_gateway.data_dir import open_data_dir
@@ -26,9 +22,8 @@ from expo_gateway.front import (
     ready,
     shows_emulators_certificate,
 )
-from expo_gateway.listener import serving
 from expo_gateway.logs import warm_up
-from expo_gateway.settings import Server, Settings
+from expo_gateway.settings import Settings
 from expo_gateway.stop_signals import INTERRUPT, exit_code_of, stop_signals
 
 log = logging.getLogger(__name__)
@@ -104,19 +99,6 @@ def _telling(settings: Settings) -> Iterator[None]:
         yield
     except OSError as error:
         raise cannot_open(error, settings) from error
-
-
-async def serve(
-    app: ASGIApp,
-    *,
-    sockets: Sequence[socket.socket],
-    tls: ssl.SSLContext | None,
-    shutdown: asyncio.Event,
-    settings: Server,
-) -> None:
-    """Serve `app` until `shutdown` is set and what was under way is answered. See `serving`."""
-    async with serving(app, sockets=sockets, tls=tls, settings=settings):
-        await shutdown.wait()
 
 
 @contextmanager

@@ -19,7 +19,7 @@ import yaml
 
 from expo_gateway.seed import read_seed
 from expo_gateway.settings import describe_settings
-from tests.compat.node_sdk import missing, require
+from tests.missing import missing, program
 from tests.running import clean_environment, gateway
 
 ROOT = Path(__file__).parent.parent
@@ -65,7 +65,7 @@ def test_every_example_has_a_readme_and_settings_that_exist(folder: Path) -> Non
 
 @pytest.mark.parametrize("already_runs", [False, True])
 def test_the_vitest_example_passes(environment: dict[str, str], *, already_runs: bool) -> None:
-    node, vitest = require("node"), EXAMPLES / "vitest" / "node_modules" / "vitest" / "vitest.mjs"
+    node, vitest = program("node"), EXAMPLES / "vitest" / "node_modules" / "vitest" / "vitest.mjs"
     if not vitest.is_file():
         missing("Vitest is not installed: run `npm install` in examples/vitest, or `make test`")
 
@@ -111,7 +111,7 @@ def test_the_compose_file_keeps_to_the_compose_specification() -> None:
 
 
 def test_what_the_compose_file_runs_passes_without_containers(environment: dict[str, str]) -> None:
-    shell, _ = require("sh"), require("curl")
+    shell, _ = program("sh"), program("curl")
     services = loaded(EXAMPLES / "compose" / "compose.yml")["services"]
     options, tests = services["gateway"]["command"], services["tests"]
     seed = EXAMPLES / "compose" / "seed.json"
@@ -131,7 +131,7 @@ def test_what_the_compose_file_runs_passes_without_containers(environment: dict[
 
 
 def test_the_steps_of_the_workflow_pass_without_github(environment: dict[str, str], tmp_path: Path) -> None:
-    bash, _ = require("bash"), require("curl")
+    bash, _ = program("bash"), program("curl")
     text = (EXAMPLES / "github-actions" / "push-tests.yml").read_text().replace("8080", str(free_port()))
     job = yaml.safe_load(text)["jobs"]["test"]
     scripts = {step["name"]: step["run"] for step in job["steps"] if "run" in step}

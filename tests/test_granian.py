@@ -19,6 +19,7 @@ from tests.conftest import STOP_S, Server, StartServer, running_server
 from tests.e2e.test_crash import missing_receipts
 from tests.e2e.test_stop import send_until_refused, stop, stored_batches
 from tests.e2e.wire import GET_RECEIPTS, MESSAGE, SEND, connected, head
+from tests.missing import module
 from tests.running import clean_environment
 from tests.test_workers import until
 
@@ -28,7 +29,7 @@ GRANIAN = ("--server", "granian")
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    pytest.importorskip("granian")
+    module("granian")
     with running_server(*GRANIAN) as running:
         yield running
 

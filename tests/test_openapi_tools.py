@@ -16,9 +16,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.compat.node_sdk import NODE, SDKS, drive, missing, receipts_through, require
+from tests.compat.node_sdk import NODE, SDKS, drive, receipts_through
 from tests.conftest import Server, StartServer
 from tests.contract import CONTROL, DOCUMENT
+from tests.missing import missing, program
 
 PRISM = NODE / "prism" / "node_modules" / "@stoplight" / "prism-cli" / "dist" / "index.js"
 # The Makefile puts it into an environment of its own.
@@ -35,7 +36,7 @@ PUSH_TOKEN = "ExponentPushToken[xxxxxxxxxxxxxxxxxxxxxx]"
 @contextmanager
 def prism(upstream: str) -> Iterator[str]:
     """A validating proxy in front of `upstream`: its URL."""
-    node = require("node")
+    node = program("node")
     if not PRISM.exists():
         missing("prism is not installed: run `npm ci` in tests/compat/node/prism, or `make test`")
     port = free_port()

@@ -12,8 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from expo_gateway.listener import bind
-from expo_gateway.server import serve
+from expo_gateway.listener import bind, serving
 from expo_gateway.settings import Server
 from tests.running import Process, gateway
 from tests.served import Played, ask
@@ -121,13 +120,11 @@ def test_logs_go_to_stderr_and_stdout_has_one_line(running: tuple[Process, dict[
     assert '"event": "stopping' in logged
 
 
-async def test_serve_ends_when_its_shutdown_is_set_and_what_was_under_way_is_answered() -> None:
-    app, shutdown, sockets = Played(), asyncio.Event(), bind("127.0.0.1", 0)
-    async with asyncio.timeout(END_S), asyncio.TaskGroup() as group:
-        group.create_task(serve(app, sockets=sockets, tls=None, shutdown=shutdown, settings=Server()))
-        asked = group.create_task(ask(sockets[0].getsockname()[1], b"/held"))
+async def test_serving_ends_when_what_was_under_way_is_answered() -> None:
+    app, sockets = Played(), bind("127.0.0.1", 0)
+    async with asyncio.timeout(END_S), serving(app, sockets=sockets, tls=None, settings=Server()):
+        asked = asyncio.create_task(ask(sockets[0].getsockname()[1], b"/held"))
         await app.arrived.wait()
-        shutdown.set()
         app.release.set()
 
-    assert asked.result().endswith(b"released")
+    assert (await asked).endswith(b"released")

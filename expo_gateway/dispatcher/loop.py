@@ -81,10 +81,6 @@ class Dispatcher:
         self._has_ended = False
         self.counts = sender.counts
 
-    def wake(self) -> None:
-        """Something is due now."""
-        self._wakes.set()
-
     def clock_moved(self) -> None:
         """The clock was set, stopped or started: what was due later may be due, or over, now."""
         self._work.clock_moved()

@@ -2,13 +2,12 @@
 
 import json
 import os
-import shutil
 import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
-import pytest
+from tests.missing import missing, program
 
 NODE = Path(__file__).parent / "node"
 SDKS = ("expo_sdk_7", "expo_sdk_3_15")
@@ -17,25 +16,11 @@ DEADLINE_S = 60.0
 Given = dict[str, Any]
 
 
-def require(program: str) -> str:
-    """Its path. What is missing skips on a laptop and fails in CI."""
-    path = shutil.which(program)
-    if path is None:
-        missing(f"{program} is not installed")
-    return str(path)
-
-
-def missing(what: str) -> None:
-    if os.environ.get("CI"):
-        pytest.fail(what)
-    pytest.skip(what)
-
-
 def drive(
     sdk: str, base_url: str, *calls: Given, options: Given | None = None, env: dict[str, str] | None = None
 ) -> list[Given]:
     """What each call gave: its value, or `{"error": properties of the Error}`. `options` are those of `new Expo()`."""
-    node = require("node")
+    node = program("node")
     if not (NODE / sdk / "node_modules").is_dir():
         missing(f"{sdk} is not installed: run `npm ci` in tests/compat/node/{sdk}, or `make test`")
     done = subprocess.run(

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import re
 import shutil
 import ssl
@@ -10,7 +9,7 @@ import subprocess
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 from aioapns import APNs, NotificationRequest, PushType
@@ -22,25 +21,12 @@ from expo_gateway.emulators.faults import Answer
 from expo_gateway.emulators.tls import EmulatorTls
 from tests.emulators.apns_client import BODY, DEVICE_TOKEN, TOPIC, ProviderKey, push_headers
 from tests.emulators.apns_world import SetClock, World
+from tests.missing import missing, program
 
 NODE_CLIENTS = Path(__file__).parent / "node" / "apns_clients"
 GOOD, GONE, BUSY, MALFORMED = "aa" * 32, "bb" * 32, "cc" * 32, "not-hex"
 GONE_AT = 1_700_000_000.0
 RUN_S = 60.0
-
-
-def program(name: str) -> str:
-    """Where it is installed; skips on a laptop without it, fails in CI."""
-    path = shutil.which(name)
-    if path is None:
-        missing(f"{name} is not installed")
-    return path
-
-
-def missing(reason: str) -> NoReturn:
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="module")

@@ -5,13 +5,12 @@ A test can't write to /etc/hosts nor take port 443, so each client's own way of 
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -20,6 +19,7 @@ from exponent_server_sdk import PushClient, PushMessage
 from google.oauth2 import service_account
 from pyfcm import FCMNotification
 
+from tests.missing import missing, program
 from tests.running import gateway
 
 NODE_CLIENTS = Path(__file__).parent / "node" / "expo_sdk_3_10"
@@ -38,20 +38,6 @@ def ready() -> Iterator[Ready]:
         # Nobody reads the log, and a full pipe would stop the gateway.
         threading.Thread(target=lambda: process.stderr and process.stderr.read(), daemon=True).start()
         yield ready
-
-
-def missing(reason: str) -> NoReturn:
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-def program(name: str) -> str:
-    """Where it is installed; skips on a laptop without it, fails in CI."""
-    path = shutil.which(name)
-    if path is None:
-        missing(f"{name} is not installed")
-    return path
 
 
 def run(*command: str, **variables: str) -> str:

@@ -11,9 +11,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.compat.node_sdk import drive, require
+from tests.compat.node_sdk import drive
 from tests.conftest import Server
 from tests.e2e.wire import GET_RECEIPTS, MESSAGE, SEND, TOKEN, still_serves
+from tests.missing import program
 
 HUNDRED = json.dumps([{"to": TOKEN, "body": "x" * 3500}] * 100).encode()
 
@@ -124,7 +125,7 @@ def curl(url: str, body: bytes, tmp_path: Path, *options: str) -> tuple[str, str
     """(HTTP version, status, JSON) of the answer to a POST."""
     file = tmp_path / "body"
     file.write_bytes(body)
-    command = [require("curl"), "--silent", "--show-error", "--max-time", "30", "--noproxy", "*", *options]
+    command = [program("curl"), "--silent", "--show-error", "--max-time", "30", "--noproxy", "*", *options]
     command += ["--header", "content-type: application/json", "--data-binary", f"@{file}"]
     command += ["--write-out", "\n%{http_version} %{http_code}", f"{url}{SEND}"]
     done = subprocess.run(command, capture_output=True, timeout=60.0, check=False)

@@ -101,7 +101,7 @@ async def test_batches_of_which_no_delivery_ends_are_stuck_though_the_loop_turns
         await world.accept(MESSAGE)
         await world.apns.arrived.wait()
         world.monotonic.now += NO_PROGRESS_AFTER_S + 1
-        world.dispatcher.wake()
+        world.dispatcher.clock_moved()
         await until(lambda: not world.dispatcher.is_stuck())
 
         assert "1 batches, and no delivery has ended for 301 s" in world.dispatcher.trouble()

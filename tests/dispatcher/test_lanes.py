@@ -64,7 +64,9 @@ async def test_what_was_put_before_it_ran_is_worked_on_too(work: Work) -> None:
         lanes.put(SHOP, item)
     work.gate.set()
     async with running(lanes):
-        await until(lambda: work.ended == ["a", "b", "c"])
+        await until(lambda: len(work.ended) == 3)
+
+    assert work.ended == ["a", "b", "c"]
 
 
 async def test_a_credential_that_was_idle_has_all_its_room_again(work: Work) -> None:

@@ -73,7 +73,7 @@ class Held:
         held = self._world.dispatcher.active_batches
         self.most = max(self.most, held)
         self._seen += held >= batches
-        self._world.dispatcher.wake()
+        self._world.dispatcher.clock_moved()
         return self._seen > turns
 
 

@@ -16,7 +16,7 @@ OTHER = "ExponentPushToken[bbbbbbbbbbbbbbbbbbbbbb]"
 
 def quiet_time_passes(world: World, seconds: float) -> None:
     world.monotonic.now += seconds
-    world.dispatcher.wake()
+    world.dispatcher.clock_moved()
 
 
 async def is_due_at(world: World, at: float) -> bool:

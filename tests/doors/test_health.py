@@ -127,7 +127,7 @@ async def test_a_dispatcher_whose_loop_does_not_turn_is_found_until_it_turns(tmp
         before = await client.get("/health/ready")
         ahead_s[0] += 31.0
         stuck = await client.get("/health/ready")
-        app.dispatcher.wake()
+        app.dispatcher.clock_moved()
         await until(lambda: not app.dispatcher.trouble())
         again = await client.get("/health/ready")
 

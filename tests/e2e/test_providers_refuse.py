@@ -106,7 +106,7 @@ async def test_a_quota_of_fcm_makes_the_whole_project_wait_as_long_as_fcm_says(
 
 async def move_on(app: App, clock: Clock, seconds: float) -> None:
     clock.ahead_s += seconds
-    app.dispatcher.wake()
+    app.dispatcher.clock_moved()
 
 
 async def test_a_credential_that_apple_refuses_is_asked_once_until_its_time_is_over(

@@ -123,4 +123,5 @@ def test_a_set_that_does_not_fit_together_is_replaced(tmp_path: Path, name: str,
 
     tls = ensure_certificates(tmp_path / "a")
 
+    assert (tmp_path / "a" / name).read_bytes() not in (b"not PEM", (tmp_path / "b" / name).read_bytes())
     handshake(tls.server_context(), tls.client_context(), name="localhost")

@@ -9,7 +9,7 @@ import pytest
 
 from expo_gateway.emulators.tls import EmulatorTls
 from expo_gateway.providers.base import Accepted, Rejected
-from tests.compat.node_sdk import require
+from tests.missing import program
 from tests.providers.apns_scene import Scene, new_request, send_all
 
 DEVICE_TOKEN = "ab" * 32
@@ -35,7 +35,7 @@ async def nghttpd(tmp_path: Path, emulator_tls: EmulatorTls, unused_tcp_port: in
     device.parent.mkdir(parents=True)
     device.touch()
     where = ["-a", "127.0.0.1", "-d", str(tmp_path), str(unused_tcp_port)]
-    command = [require("nghttpd"), *where, str(emulator_tls.server_key), str(emulator_tls.server_pem)]
+    command = [program("nghttpd"), *where, str(emulator_tls.server_key), str(emulator_tls.server_pem)]
     server = await asyncio.create_subprocess_exec(*command, stdout=subprocess.DEVNULL)
     try:
         await listens(unused_tcp_port)

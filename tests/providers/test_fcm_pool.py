@@ -11,6 +11,7 @@ from expo_gateway.emulators.tls import EmulatorTls
 from expo_gateway.providers.base import Uncertain, Unsent
 from expo_gateway.providers.fcm_http import HttpAnswer, post_target
 from expo_gateway.providers.fcm_pool import FcmPool
+from tests.missing import module
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 PATIENCE_S = 5.0
@@ -191,10 +192,12 @@ async def test_closing_lets_go_of_idle_connections() -> None:
         async with asyncio.timeout(PATIENCE_S):
             await server.lost.wait()
 
+    assert server.lost.is_set()
+
 
 def test_it_works_on_uvloop_too(emulator_tls: EmulatorTls) -> None:
     """Whose transport over TLS is no asyncio.Transport."""
-    uvloop = pytest.importorskip("uvloop")
+    uvloop = module("uvloop")
 
     async def twice() -> list[int]:
         async with serving(tls=emulator_tls) as server, pool_at(server, tls=emulator_tls) as pool:

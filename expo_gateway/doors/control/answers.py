@@ -18,7 +18,6 @@ CODES: Final = {
     413: "PAYLOAD_TOO_LARGE",
     415: "UNSUPPORTED_MEDIA_TYPE",
     500: "INTERNAL_SERVER_ERROR",
-    501: "NOT_IMPLEMENTED",
     503: "SERVICE_UNAVAILABLE",
 }
 # What devices received is nobody else's business, and never the same twice.

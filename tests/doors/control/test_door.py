@@ -150,7 +150,11 @@ def test_without_a_token_the_refusal_says_what_to_set() -> None:
 
 
 def test_the_name_that_it_listens_on_is_ours() -> None:
-    Guard(is_open=lambda: True, names=["Gateway.Test"]).check([(b"host", b"gateway.test:8080")])
+    guard = Guard(is_open=lambda: True, names=["Gateway.Test"])
+
+    guard.check([(b"host", b"gateway.test:8080")])
+    with pytest.raises(ControlRefused):
+        guard.check([(b"host", b"other.test:8080")])
 
 
 def test_two_hosts_are_none() -> None:
