@@ -34,6 +34,7 @@ from expo_gateway.protocol.ticket import (
     not_a_recipient,
     parse_ticket_ids,
 )
+from expo_gateway.recipients import Recipients, recipients_of, refuse_mixed_projects
 from expo_gateway.registry.base import Registry
 
 log = logging.getLogger(__name__)
@@ -136,14 +137,21 @@ class Gateway:
         is accepted then.
         """
         tokens = request.tokens
-        devices, newcomers = await self._devices(tokens)
+        known = await self._registry.devices(tokens)
+        recipients = recipients_of(known.values())
+        devices, newcomers = self._sort_out(tokens, known, recipients)
         everyone = [*devices.values(), *newcomers]
-        _refuse_mixed_projects(tokens, everyone, with_virtual=self._policy.magic and names_other_project(tokens))
-        await self._admit(everyone, count=len(tokens), bearer=bearer)
+        if newcomers or devices is not known:
+            recipients = recipients_of(everyone)
+        if not recipients.are_of_one_project:
+            with_virtual = self._policy.magic and names_other_project(tokens)
+            refuse_mixed_projects(tokens, everyone, with_virtual=with_virtual)
+        await self._admit(everyone, recipients, count=len(tokens), bearer=bearer)
         if newcomers:
             devices = {**devices, **await self._registry.enrol(newcomers)}
+            recipients = recipients_of(devices.values())
             _refuse_busy(newcomers)
-        refused = self._refusals(tokens, devices)
+        refused = self._refusals(tokens, devices, recipients)
         batch = batch_id(now=self._clock(), random_bytes=self._random_bytes(BATCH_RANDOM_BYTES))
         errors = [error.error for error in refused if error is not None]
         if len(errors) < len(tokens):
@@ -166,11 +174,13 @@ class Gateway:
         self.counts.add(errors, places=len(tokens))
         return Tickets(batch_id=batch, refused=refused)
 
-    async def _admit(self, devices: Sequence[Device], *, count: int, bearer: str | None) -> None:
+    async def _admit(
+        self, devices: Sequence[Device], recipients: Recipients, *, count: int, bearer: str | None
+    ) -> None:
         """Who sends, then how much: a caller that may not send uses up nothing of the project's rate."""
         if not devices:
             return
-        project = _sender(devices).project
+        project = recipients.projects[0] if len(recipients.projects) == 1 else _sender(devices).project
         if project.kind is ProjectKind.REAL and self._refresh is not None and not self._admission.knows(project):
             await self._refresh()
         self._admission.check_bearer(project.project_id, bearer)
@@ -235,10 +245,13 @@ class Gateway:
         name = full_name or ""
         return await self._registry.add_project(Project(project_id=project_id_of(name), full_name=name))
 
-    async def _devices(self, tokens: Sequence[str]) -> tuple[Mapping[str, Device], Sequence[Device]]:
-        """The devices of a batch, by one look-up; and those that are to be enrolled, once the batch is admitted."""
-        known = await self._registry.devices(tokens)
-        if self._keeps_apart(known):
+    def _sort_out(
+        self, tokens: Sequence[str], known: Mapping[str, Device], recipients: Recipients
+    ) -> tuple[Mapping[str, Device], Sequence[Device]]:
+        """The devices of a batch; and those that are to be enrolled, once the batch is admitted."""
+        if self._keeps_apart(recipients):
+            if not recipients.has_virtual:
+                return known, ()
             return {token: device for token, device in known.items() if not device.virtual}, ()
         if self._policy.refuses_tokens(has_real=self._admission.has_real):
             return {token: device for token, device in known.items() if not self._policy.is_guess(device)}, ()
@@ -247,9 +260,9 @@ class Gateway:
         unknown = [token for token in dict.fromkeys(tokens) if token not in known and passes_sdk_check(token)]
         return known, [self._virtual(token) for token in unknown]
 
-    def _keeps_apart(self, devices: Mapping[str, Device]) -> bool:
+    def _keeps_apart(self, recipients: Recipients) -> bool:
         """Whether virtual devices have no business in this request."""
-        return not self._policy.captures and _is_any_real(devices)
+        return not self._policy.captures and recipients.is_any_real
 
     def _virtual(self, token: str) -> Device:
         project, platform, now = self._policy.project, self._policy.platform, self._clock()
@@ -258,30 +271,26 @@ class Gateway:
             return magic_device(token, magic, project=project, platform=platform, now=now)
         return virtual_device(token, project=project, platform=platform, now=now)
 
-    def _refusals(self, tokens: Sequence[str], devices: Mapping[str, Device]) -> list[TicketError | None]:
+    def _refusals(
+        self, tokens: Sequence[str], devices: Mapping[str, Device], recipients: Recipients
+    ) -> list[TicketError | None]:
         """At each place an error, or None where the ticket is ok."""
-        is_any_real, keeps_apart = _is_any_real(devices), self._keeps_apart(devices)
-        lacking: dict[_App, TicketError | None] = {}
+        is_any_real, keeps_apart = recipients.is_any_real, self._keeps_apart(recipients)
+        lacks = is_any_real and any(self._admission.missing_credentials(device) for device in recipients.apps)
+        all_reachable = devices.keys() >= set(tokens) and not recipients.has_gone
+        are_alike = recipients.are_of_one_project and not (recipients.has_virtual and is_any_real)
+        if all_reachable and are_alike and not lacks:
+            return [None] * len(tokens)
         refused: list[TicketError | None] = []
         for token in tokens:
             device = devices.get(token)
             if device is None or device.gone_at is not None or (keeps_apart and _is_stray(device)):
                 refused.append(_not_reachable(token, device))
             elif is_any_real:
-                refused.append(self._lacking(device, lacking))
+                refused.append(self._admission.missing_credentials(device))
             else:
                 refused.append(None)
         return refused
-
-    def _lacking(self, device: Device, found: dict["_App", TicketError | None]) -> TicketError | None:
-        """The error of a device without credentials. `found` are those of the devices before: most are of one app."""
-        app = (device.project.project_id, device.platform, device.app_id, device.sandbox)
-        if app not in found:
-            found[app] = self._admission.missing_credentials(device)
-        return found[app]
-
-
-_App = tuple[str, Platform, str, bool]
 
 
 def _is_stray(device: Device) -> bool:
@@ -311,12 +320,6 @@ def _accepted_fields(batch: BatchId, project: Project, refused: Sequence[TicketE
     return {"batch_id": batch.hex(), "project": project.full_name, "count": count, "refused": len(refused) - count}
 
 
-def _is_any_real(devices: Mapping[str, Device]) -> bool:
-    """Then a push token that nobody registered is just unknown: real and virtual devices are never mixed."""
-    projects = {device.project.project_id: device.project for device in devices.values()}
-    return any(project.kind is ProjectKind.REAL for project in projects.values())
-
-
 def _no_such_project(*, project_id: str | None, full_name: str | None) -> RequestRefused:
     """The code is that of a public app's source; status and text are assumed: all errors seen of this call are 400."""
     wanted = f"id {project_id}" if project_id is not None else f"name {full_name}"
@@ -333,23 +336,3 @@ def _refuse_busy(newcomers: Sequence[Device]) -> None:
             is_transient=True,
             retry_after_s=1,
         )
-
-
-def _refuse_mixed_projects(tokens: Sequence[str], devices: Sequence[Device], *, with_virtual: bool) -> None:
-    """All recipients of a request must be of one project; the answer tells which are of which.
-
-    Virtual devices go with any, since nobody said whose they are, but for `with_virtual`.
-    """
-    if len({device.project.full_name for device in devices if with_virtual or not device.virtual}) < 2:
-        return
-    names = {device.push_token: device.project.full_name for device in devices if with_virtual or not device.virtual}
-    by_project: dict[str, list[str]] = {}
-    for token in dict.fromkeys(tokens):
-        if token in names:
-            by_project.setdefault(names[token], []).append(token)
-    raise RequestRefused(
-        "PUSH_TOO_MANY_EXPERIENCE_IDS",
-        "All push notification messages in the same request must be for the same project; "
-        "check the details field to investigate conflicting tokens.",
-        details=by_project,
-    )

@@ -111,7 +111,7 @@ def _primary_code(error: Exception) -> int:
 
 def migration_scripts(directory: Path) -> list[str]:
     """The texts of 0001_….sql, 0002_….sql, … in order."""
-    paths = sorted(directory.glob("[0-9][0-9][0-9][0-9]_*.sql"))
+    paths = sorted(path for path in directory.iterdir() if path.suffix == ".sql")
     if [int(path.name[:4]) for path in paths] != list(range(1, len(paths) + 1)):
         raise ValueError(f"{directory}: migrations are not numbered from 1 without gaps")
     return [path.read_text(encoding="utf-8") for path in paths]

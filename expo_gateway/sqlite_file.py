@@ -1,8 +1,9 @@
 """One SQLite file under both stores: one writer, group commit, readers beside it.
 
 The event loop gathers the writes; one commit at a time is in flight, and a thread makes it: BEGIN IMMEDIATE, every
-waiting op, COMMIT, one fsync. Readers have connections and threads of their own and do not wait for the writer (WAL).
-Several processes may share a file; SQLite's own lock orders their writers.
+waiting op, COMMIT, one fsync. What many callers write together, a few rows each, the loop commits by itself when it
+can, and a thread only syncs it (`sqlite_quick.py`). Readers have connections and threads of their own and do not wait
+for the writer (WAL). Several processes may share a file; SQLite's own lock orders their writers.
 
 https://www.sqlite.org/wal.html
 """
@@ -13,19 +14,21 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TypeVar, cast
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from expo_gateway.errors import StoreUnavailable
 from expo_gateway.metrics import COMMIT_S, Histogram
 from expo_gateway.process_lock import ProcessLock
 from expo_gateway.sqlite_connection import MEMORY, Durability, advice, connect, is_store_fault, migrate, touch
 from expo_gateway.sqlite_group import Failed, Op, commit_group
+from expo_gateway.sqlite_quick import QuickWriter
+from expo_gateway.sqlite_threads import Threads
 
 T = TypeVar("T")
 P = TypeVar("P")
@@ -69,13 +72,20 @@ class SqliteFile:
         self.commit_s = Histogram(COMMIT_S)
         self._alone: deque[tuple[Op[object], asyncio.Future[object]]] = deque()
         self._together: dict[OpOfMany[object], list[tuple[object, asyncio.Future[object]]]] = {}
+        self._together_bytes = 0
+        self._refused: Sequence[_Call] = ()
+        """What the loop could not commit: the thread does it, before what waits."""
+        self._syncing: asyncio.Future[None] | None = None
+        self._in_thread = False
+        """A commit is in flight."""
         self._waiting = 0
         self._arrived = asyncio.Event()
         self._closing = False
         self._committer: asyncio.Task[None] | None = None
         self._writer: sqlite3.Connection
-        self._writer_thread: ThreadPoolExecutor
-        self._reader_threads: ThreadPoolExecutor
+        self._quick: QuickWriter | None = None
+        self._writer_thread: Threads
+        self._reader_threads: Threads
         self._idle_readers: list[sqlite3.Connection] = []
 
     async def open(self) -> None:
@@ -84,11 +94,11 @@ class SqliteFile:
         SettingsError: the path can't be a database of ours. StoreUnavailable: locked, damaged, or a failing disk.
         """
         self._closing = False
-        self._writer_thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writer")
+        self._writer_thread = Threads(1, name="sqlite-writer")
         try:
-            await _in_thread(self._writer_thread, self._connect)
+            await self._writer_thread.run(self._connect)
         except BaseException:
-            self._writer_thread.shutdown()
+            self._writer_thread.close()
             raise
         self._committer = asyncio.create_task(self._commit_groups(), name="sqlite-committer")
 
@@ -100,8 +110,10 @@ class SqliteFile:
         self._arrived.set()
         await self._committer
         self._committer = None
-        await _in_thread(self._writer_thread, self._disconnect)
-        self._writer_thread.shutdown()
+        if self._syncing is not None:
+            await asyncio.wait({self._syncing})
+        await self._writer_thread.run(self._disconnect)
+        self._writer_thread.close()
 
     async def __aenter__(self) -> "SqliteFile":
         await self.open()
@@ -121,24 +133,31 @@ class SqliteFile:
         self._alone.append((op, future))
         return cast(T, await self._written(future))
 
-    async def write_together(self, op: OpOfMany[P], argument: P) -> None:
+    async def write_together(self, op: OpOfMany[P], argument: P, *, size_bytes: int) -> None:
         """Like `write`, but `op` is called once with the arguments of all who wait to write with it now.
 
-        For the hot path: each statement hands the interpreter's lock back and forth some three times, and when the
-        loop is busy each time costs up to sys.getswitchinterval(). Those who are written together fail together, so
-        the arguments must have been checked.
+        For the hot path: `op` takes microseconds, and its rows are some `size_bytes`. Those who are written together
+        fail together, so the arguments must have been checked.
         """
         self._admit()
-        future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[object] = loop.create_future()
+        if not self._together:
+            loop.call_soon(self._commit_here)  # when all who are ready in this turn of the loop have come
         self._together.setdefault(cast("OpOfMany[object]", op), []).append((argument, future))
-        await self._written(future)
+        self._together_bytes += size_bytes
+        self._waiting += 1
+        try:
+            await future
+        finally:
+            self._waiting -= 1
 
     async def read(self, op: Op[T]) -> T:
         """Run `op` on a connection that sees all that was committed. Raises what `op` raises, or StoreUnavailable."""
         self._admit()
         self._waiting += 1
         try:
-            return await _in_thread(self._reader_threads, partial(self._read, op))
+            return await self._reader_threads.run(partial(self._read, op))
         except sqlite3.Error as error:
             if not is_store_fault(error):
                 raise
@@ -181,12 +200,56 @@ class SqliteFile:
 
     async def _commit_groups(self) -> None:
         """The committer: one group after the other, until closed. It owns every write that waits."""
-        while not self._closing or self._alone or self._together:
+        while not self._closing or self._has_waiting():
             await self._arrived.wait()
             self._arrived.clear()
-            while self._alone or self._together:
-                if group := self._next_group():
+            while self._has_waiting():
+                group, self._refused = self._refused or self._next_group(), ()
+                if group:
                     await self._commit(group)
+
+    def _has_waiting(self) -> bool:
+        return bool(self._refused or self._alone or self._together)
+
+    def _commit_here(self) -> None:
+        """Commit what is to be written together, unless a thread commits now or something else waits for one."""
+        if self._quick is None or self._in_thread or self._refused or self._alone:
+            self._arrived.set()
+            return
+        if self._syncing:  # it comes back here: more get together meanwhile
+            return
+        size_bytes, self._together_bytes = self._together_bytes, 0
+        calls, began_at = self._next_group(), self._clock()
+        values = self._quick.commit([call.op for call in calls], size_bytes=size_bytes) if calls else []
+        if values is None:
+            self._refused = calls
+        else:
+            group = _Group(calls=calls, outcomes=values, began_at=began_at)
+            self._make_durable(group)
+        if self._has_waiting():
+            self._arrived.set()
+
+    def _make_durable(self, group: "_Group") -> None:
+        """While a thread syncs, the loop commits nothing more, so that more get together."""
+        assert self._quick is not None
+        if self._durability == "process":
+            self._settle_all(group)
+        elif self._quick.syncs_fast:
+            try:
+                self._quick.sync()
+            except OSError as error:
+                group = group.failed(error)
+            self._settle_all(group)
+        else:
+            self._syncing = self._writer_thread.run(self._quick.sync)
+            self._syncing.add_done_callback(partial(self._synced, group))
+
+    def _synced(self, group: "_Group", synced: asyncio.Future[None]) -> None:
+        self._syncing = None
+        error = synced.exception()
+        self._settle_all(group.failed(error) if isinstance(error, Exception) else group)
+        if self._together:
+            self._commit_here()
 
     def _next_group(self) -> list["_Call"]:
         """Takes what waits, without those whose callers have gone."""
@@ -202,15 +265,21 @@ class SqliteFile:
                 group.append(_Call(op=_bound(op, arguments), futures=futures))
         return group
 
-    async def _commit(self, group: Sequence["_Call"]) -> None:
-        ops = [call.op for call in group]
+    async def _commit(self, calls: Sequence["_Call"]) -> None:
+        ops = [call.op for call in calls]
         began_at = self._clock()
+        self._in_thread = True
         try:
-            outcomes = await _in_thread(self._writer_thread, partial(self._commit_in_turn, ops))
+            outcomes = await self._writer_thread.run(partial(self._commit_in_turn, ops))
         except Exception as error:  # a bug of ours, or no memory: the callers must hear of it, and the next group runs
-            outcomes = [Failed(error=error) for _ in group]
-        self.commit_s.observe(self._clock() - began_at)
-        for call, outcome in zip(group, outcomes, strict=True):
+            outcomes = [Failed(error=error) for _ in calls]
+        finally:
+            self._in_thread = False
+        self._settle_all(_Group(calls=calls, outcomes=outcomes, began_at=began_at))
+
+    def _settle_all(self, group: "_Group") -> None:
+        self.commit_s.observe(self._clock() - group.began_at)
+        for call, outcome in zip(group.calls, group.outcomes, strict=True):
             for future in call.futures:
                 self._settle(future, outcome)
 
@@ -241,8 +310,9 @@ class SqliteFile:
         self._idle_readers, self._reader_threads = [self._writer], self._writer_thread
         if self._path == MEMORY:
             return
-        self._idle_readers, self._reader_threads = [], ThreadPoolExecutor(READERS, thread_name_prefix="sqlite-reader")
+        self._idle_readers, self._reader_threads = [], Threads(READERS, name="sqlite-reader")
         try:
+            self._quick = QuickWriter(self._path, turn=self._turn.another() if self._turn is not None else None)
             for _ in range(READERS):
                 self._idle_readers.append(connect(self._path, durability=self._durability, busy_s=self._busy_s))
                 self._idle_readers[-1].execute("PRAGMA query_only = ON")
@@ -253,7 +323,10 @@ class SqliteFile:
     def _disconnect(self) -> None:
         """The last connection to close writes the log back into the file and removes it."""
         if self._reader_threads is not self._writer_thread:
-            self._reader_threads.shutdown()
+            self._reader_threads.close()
+        if self._quick is not None:
+            self._quick.close()
+            self._quick = None
         for connection in {*self._idle_readers, self._writer}:
             try:
                 connection.close()
@@ -268,10 +341,6 @@ class SqliteFile:
             self._idle_readers.append(connection)
 
 
-async def _in_thread(threads: ThreadPoolExecutor, call: Callable[[], T]) -> T:
-    return await asyncio.get_running_loop().run_in_executor(threads, call)
-
-
 def _bound(op: OpOfMany[object], arguments: Sequence[object]) -> Op[None]:
     return lambda connection: op(connection, arguments)
 
@@ -281,3 +350,20 @@ class _Call(Struct, frozen=True, kw_only=True):
 
     op: Op[object]
     futures: Sequence[asyncio.Future[object]]
+
+
+class _Group(Struct, frozen=True, kw_only=True):
+    """What was committed together."""
+
+    calls: Sequence[_Call]
+    outcomes: Sequence[object]
+    """The value of each call, or Failed."""
+    began_at: float
+
+    def failed(self, error: Exception) -> "_Group":
+        """None of it may be on the disk."""
+        fault = error
+        if isinstance(error, OSError):
+            fault = sqlite3.OperationalError(str(error))
+            fault.sqlite_errorcode, fault.sqlite_errorname = sqlite3.SQLITE_IOERR_FSYNC, "SQLITE_IOERR_FSYNC"
+        return replace(self, outcomes=[Failed(error=fault) for _ in self.calls])

@@ -28,7 +28,7 @@ def commit_group(connection: sqlite3.Connection, ops: Sequence[Op[object]]) -> l
     transaction of its own, so that nobody pays for another's error. A lock is not waited for twice.
     """
     try:
-        return list(_transact(connection, ops))
+        return list(transact(connection, ops))
     except Exception as error:
         if len(ops) == 1 or is_lock(error):
             return [Failed(error=error) for _ in ops]
@@ -43,12 +43,13 @@ def commit_group(connection: sqlite3.Connection, ops: Sequence[Op[object]]) -> l
 
 def _transact_alone(connection: sqlite3.Connection, op: Op[object]) -> object | Failed:
     try:
-        return _transact(connection, [op])[0]
+        return transact(connection, [op])[0]
     except Exception as error:
         return Failed(error=error)
 
 
-def _transact(connection: sqlite3.Connection, ops: Sequence[Op[object]]) -> list[object]:
+def transact(connection: sqlite3.Connection, ops: Sequence[Op[object]]) -> list[object]:
+    """The value of each op, committed. Whatever is raised, nothing of it was written."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         values = [op(connection) for op in ops]

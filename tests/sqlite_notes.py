@@ -47,6 +47,10 @@ class Gate:
         self._open = threading.Event()
 
     def __call__(self, _: sqlite3.Connection) -> None:
+        self.wait()
+
+    def wait(self) -> None:
+        """In a thread."""
         self.reached.set()
         assert self._open.wait(LONG_S)
 

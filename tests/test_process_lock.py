@@ -50,3 +50,29 @@ def test_a_holder_that_dies_keeps_nobody_waiting(lock: ProcessLock) -> None:
 
     with lock.held():
         assert time.monotonic() - began_at < 1.0
+
+
+def test_a_holder_that_was_stopped_keeps_nobody_waiting_for_ever(lock: ProcessLock) -> None:
+    other = lock.another()
+    assert other.take()
+    began_at = time.monotonic()
+
+    with lock.held(max_wait_s=0.05) as is_held:
+        assert not is_held
+        assert 0.05 <= time.monotonic() - began_at < 1.0
+
+    other.give_back()
+    other.close()
+    with lock.held() as is_held:
+        assert is_held
+
+
+def test_it_is_taken_at_once_or_not(lock: ProcessLock) -> None:
+    other = lock.another()
+    assert lock.take()
+    assert not other.take()
+
+    lock.give_back()
+    assert other.take()
+
+    other.close()

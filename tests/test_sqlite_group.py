@@ -68,15 +68,15 @@ async def test_arguments_that_are_written_together_reach_their_op_in_one_call(fi
     def op(_: sqlite3.Connection, arguments: Sequence[int]) -> None:
         calls.append(list(arguments))
 
-    await asyncio.gather(*[file.write_together(op, i) for i in range(50)])
+    await asyncio.gather(*[file.write_together(op, i, size_bytes=1) for i in range(50)])
 
     assert calls == [list(range(50))]
 
 
 async def test_those_who_write_together_fail_together_and_nobody_else_does(file: SqliteFile) -> None:
     outcomes = await asyncio.gather(
-        file.write_together(add_notes, "same"),
-        file.write_together(add_notes, "same"),
+        file.write_together(add_notes, "same", size_bytes=1),
+        file.write_together(add_notes, "same", size_bytes=1),
         file.write(note("other")),
         return_exceptions=True,
     )
@@ -88,7 +88,10 @@ async def test_those_who_write_together_fail_together_and_nobody_else_does(file:
 async def test_a_caller_that_gave_up_before_its_turn_wrote_nothing(file: SqliteFile) -> None:
     gate = Gate()
     held = await behind(file, gate)
-    gone = [asyncio.create_task(file.write(note("gone"))), asyncio.create_task(file.write_together(add_notes, "gone"))]
+    gone = [
+        asyncio.create_task(file.write(note("gone"))),
+        asyncio.create_task(file.write_together(add_notes, "gone", size_bytes=1)),
+    ]
     stays = asyncio.create_task(file.write(note("stays")))
     await asyncio.sleep(0)
     for task in gone:

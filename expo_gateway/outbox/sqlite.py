@@ -50,7 +50,7 @@ class SqliteOutbox:
             raise ValueError(f"a batch id has {BATCH_ID_BYTES} bytes, not {len(batch.batch_id)}")
         places = fresh(batch.places, batch.refused)
         added = Added(batch=batch, places=places)
-        await self._file.write_together(sqlite_rows.add, added)
+        await self._file.write_together(sqlite_rows.add, added, size_bytes=len(batch.body))
 
     async def claim(
         self, *, now: float, lease_s: float, limit: int, skip_projects: Collection[str] = ()

@@ -6,7 +6,7 @@ expo-server-sdk-node 7.2. Unknown fields are ignored, null means absent.
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal, NoReturn
 
 import msgspec
@@ -24,6 +24,7 @@ MAX_DATA_BYTES = 64 * 1024
 MAX_DEPTH = 200
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _OBJECT_OR_NULL = (b"", b"{", b"n")
+_APART = b"\x1f"
 # Brackets that open or close, and strings as a whole, so that brackets in text don't count.
 _BRACKETS = re.compile(rb'[\[\]{}]|"(?:[^"\\]|\\.)*"', re.DOTALL)
 
@@ -129,10 +130,10 @@ def decode_send_request(body: bytes) -> SendRequest:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         decoded = _decode_slowly(body)
     messages = decoded if isinstance(decoded, list) else [decoded]
+    if not _are_decent([message.data for message in messages if message.data is not _ABSENT]):
+        raise _complaint(body)
     tokens: list[str] = []
     for message in messages:
-        if not _is_decent(message.data):
-            raise _complaint(body)
         if isinstance(message.to, str):
             tokens.append(message.to)
         else:
@@ -169,9 +170,16 @@ def too_deep() -> RequestRefused:
     return RequestRefused("VALIDATION_ERROR", f"The request body is nested too deep (more than {MAX_DEPTH} levels).")
 
 
-def _is_decent(data: msgspec.Raw) -> bool:
-    """What the decoder does not see to: `data` is an object, and can be written again. Empty: there is none."""
-    raw = bytes(data)
+def _are_decent(datas: Sequence[msgspec.Raw]) -> bool:
+    """What the decoder does not see to: each `data` is an object or null, and can be written again."""
+    # They are looked at as one text: no JSON has this character as it is. Few brackets can't be nested deep.
+    text = _APART.join([b"", *datas])
+    if text.count(_APART + b"{") == len(datas) and text.count(b"{") + text.count(b"[") <= MAX_DEPTH:
+        return True
+    return all(_is_decent(bytes(data)) for data in datas)
+
+
+def _is_decent(raw: bytes) -> bool:
     if raw[:1] not in _OBJECT_OR_NULL:
         return False
     # So many levels take two brackets each, and what is too big is never written.

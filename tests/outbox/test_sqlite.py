@@ -255,12 +255,13 @@ async def test_a_store_that_is_full_accepts_nothing_and_recovers(
 
 
 async def set_max_pages(file: SqliteFile, pages: int) -> None:
-    """As many as there are, when fewer."""
+    """As many as there are, when fewer. For the thread's connection, and for the loop's."""
 
-    def limit(connection: sqlite3.Connection) -> None:
+    def limit(connection: sqlite3.Connection, _: object = None) -> None:
         connection.execute(f"PRAGMA max_page_count = {pages}").fetchone()
 
     await file.write(limit)
+    await file.write_together(limit, None, size_bytes=0)
 
 
 async def test_the_backlog_of_a_skipped_project_is_not_read(file: SqliteFile, outbox: Outbox) -> None:
