@@ -1,8 +1,9 @@
 """Where the processes of a gateway that has several tell each other how they are: memory that all of them see.
 
 It is made before the fork and has one place for each process, which alone writes there. Nobody waits for anybody: a
-reader who meets a half-written note sees that its checksum is wrong, and looks again. What a process that died wrote
-last stays, and its successor counts on from there: the sums never go back.
+place has room for two notes, and the older one is written over. A half-written note is told by its checksum, also when
+its writer died over it, and the one before it is still there. A successor counts on from the last whole note of who was
+there before it, and nobody has read a later one: the sums never go back.
 """
 
 import logging
@@ -19,14 +20,20 @@ from expo_gateway.counts import Counts, added, lasting
 log = logging.getLogger(__name__)
 
 # Our choice: counts take some 10 kB, and what is never written takes no memory.
-PLACE_BYTES = 256 * 1024
+NOTE_BYTES = 128 * 1024
+PLACE_BYTES = 2 * NOTE_BYTES
 # Our choice: others' counts are at most so old.
 POST_EVERY_S = 0.5
 # Our choice: longer than a busy loop forgets itself, shorter than a probe's patience.
 SILENT_AFTER_S = 5.0
+# Our choice: some milliseconds; a note that is still not whole after so many was left by who died over it.
 LOOKS = 100
 
-_HEAD = struct.Struct("<II")
+_HEAD = struct.Struct("<QII")
+"""The note's number, counted from 1, and its size; the checksum of both and of the note."""
+_Numbered = tuple[int, bytes]
+_NOTHING: _Numbered = (0, b"")
+_HALF: _Numbered = (-1, b"")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,29 +57,46 @@ class Board:
 
     def post(self, name: str, note: Note) -> None:
         text = pickle.dumps(note, pickle.HIGHEST_PROTOCOL)
-        if len(text) > PLACE_BYTES - _HEAD.size:
+        if len(text) > NOTE_BYTES - _HEAD.size:
             log.error("what %s has counted takes %d bytes, which is too much for /metrics", name, len(text))
             return
-        at = self._at(name)
-        self._memory[at : at + _HEAD.size + len(text)] = _HEAD.pack(len(text), zlib.crc32(text)) + text
+        number = max(_NOTHING, *self._look(name))[0] + 1
+        at = self._at(name) + number % 2 * NOTE_BYTES
+        self._memory[at : at + _HEAD.size + len(text)] = _HEAD.pack(number, len(text), _checksum(number, text)) + text
 
     def read(self, name: str) -> Note | None:
-        """None: it has said nothing yet, or is busy saying something for very long."""
-        at = self._at(name)
+        """None: it has said nothing yet."""
+        newest = _NOTHING
         for _ in range(LOOKS):
-            size_bytes, checksum = _HEAD.unpack_from(self._memory, at)
-            text = self._memory[at + _HEAD.size : at + _HEAD.size + min(size_bytes, PLACE_BYTES - _HEAD.size)]
-            if size_bytes and zlib.crc32(text) == checksum:
-                note: Note = pickle.loads(text)
-                return note
-        return None
+            found = self._look(name)
+            newest = max(newest, *found)
+            if _HALF not in found:
+                break
+        note: Note | None = pickle.loads(newest[1]) if newest[0] > 0 else None
+        return note
 
     def notes(self) -> dict[str, Note]:
         """Of those who have said something."""
         return {name: note for name in self.names if (note := self.read(name)) is not None}
 
+    def _look(self, name: str) -> list[_Numbered]:
+        """The two notes of its place."""
+        first = self._at(name)
+        return [self._found(first), self._found(first + NOTE_BYTES)]
+
+    def _found(self, at: int) -> _Numbered:
+        number, size_bytes, checksum = _HEAD.unpack_from(self._memory, at)
+        if not (number or size_bytes or checksum):
+            return _NOTHING
+        text = self._memory[at + _HEAD.size : at + _HEAD.size + min(size_bytes, NOTE_BYTES - _HEAD.size)]
+        return (number, text) if _checksum(number, text) == checksum else _HALF
+
     def _at(self, name: str) -> int:
         return self.names.index(name) * PLACE_BYTES
+
+
+def _checksum(number: int, text: bytes) -> int:
+    return zlib.crc32(text, zlib.crc32(b"%d %d " % (number, len(text))))
 
 
 class Seat:

@@ -9,15 +9,20 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe
 from typing import NoReturn, Protocol
 
-from expo_gateway.errors import CannotStart, ExpoGatewayError
+from expo_gateway.errors import CannotStart, ExpoGatewayError, SettingsError
 
 log = logging.getLogger(__name__)
+
+# Our choice: the kernel takes some milliseconds, and on a busy machine more.
+KILL_S = 5.0
+LOOK_EVERY_S = 0.005
 
 PARENTS_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 
@@ -76,8 +81,9 @@ def _live(life: Life, wire: Wire, *, not_its: Iterable[Closable]) -> NoReturn:
         life(wire)
         code = 0
     except ExpoGatewayError as error:
+        # Only what survives the wire: exceptions with more than their text can't be made anew from that.
         with suppress(OSError):
-            wire.send(error)
+            wire.send(error if isinstance(error, SettingsError | CannotStart) else CannotStart(str(error)))
     except BaseException:
         log.critical("process %d failed", os.getpid(), exc_info=True)
     finally:
@@ -104,6 +110,34 @@ def last_word(wire: Wire) -> ExpoGatewayError | None:
             if isinstance(word, ExpoGatewayError):
                 return word
     return None
+
+
+def ended(child: Child) -> int | None:
+    """Its exit status, as waitpid has it; 0 also when it was asked for before. None while it lives."""
+    try:
+        pid, status = os.waitpid(child.pid, os.WNOHANG)
+    except ChildProcessError:
+        return 0
+    return status if pid else None
+
+
+def how(status: int) -> str:
+    """What its log line says of its end."""
+    code = os.waitstatus_to_exitcode(status)
+    return f"was ended by signal {-code}" if code < 0 else f"ended with {code}"
+
+
+def kill(children: Iterable[Child]) -> None:
+    """End those that live. Who hangs in the kernel, on a disk that is away, is left behind after KILL_S."""
+    living = [child for child in children if ended(child) is None]
+    for child in living:
+        os.kill(child.pid, signal.SIGKILL)
+    until = time.monotonic() + KILL_S
+    while living := [child for child in living if ended(child) is None]:
+        if time.monotonic() >= until:
+            log.error("%s can't be killed and is left behind", ", ".join(child.name for child in living))
+            return
+        time.sleep(LOOK_EVERY_S)
 
 
 def stop(wire: Wire) -> None:

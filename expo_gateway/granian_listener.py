@@ -8,14 +8,18 @@ import asyncio
 import logging
 import os
 import socket
+import stat
+import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from expo_gateway.errors import SettingsError
+from expo_gateway.doors.http import CUT
+from expo_gateway.errors import CannotStart, SettingsError
 from expo_gateway.listener import BACKLOG, CUT_S, max_connections
 from expo_gateway.settings import Server
 
@@ -34,6 +38,8 @@ except ImportError as error:
 log = logging.getLogger(__name__)
 
 MAX_STREAMS = 64
+# Linux and macOS: a name for each that this process has open.
+OPEN_FILES = "/dev/fd"
 # Granian sets up its logs with handlers of its own, on stdout; without them its lines come to ours.
 _LOGS = {"incremental": True, "handlers": {}, "loggers": {"_granian": {}}}
 
@@ -67,6 +73,7 @@ async def serving_by_granian(
     """Inside, clients are served. At the end nobody new is; who is being served gets `settings.drain_s`.
 
     A client that has not been answered by then is cut off at the end of the process, which is to be `leave`.
+    CannotStart: a server has ended by itself; whoever is inside is cancelled first.
     """
     for sock in sockets:
         sock.listen(BACKLOG)
@@ -75,11 +82,9 @@ async def serving_by_granian(
     running = [asyncio.create_task(server.serve(), name="granian") for server in servers]
     # It starts in its first step.
     await asyncio.sleep(0)
-    for task in running:
-        if task.done():
-            task.result()
     try:
-        yield
+        async with _ending_with(running):
+            yield
     finally:
         for sock, server in zip(sockets, servers, strict=True):
             sock.close()
@@ -88,6 +93,32 @@ async def serving_by_granian(
         if late:
             log.warning("some connections were still busy after %g seconds and are cut", settings.drain_s)
             await requests.cut()
+
+
+@asynccontextmanager
+async def _ending_with(running: Sequence["asyncio.Task[None]"]) -> AsyncIterator[None]:
+    """Inside, all of these run. When one ends, so does whoever is inside, by what it failed for or by CannotStart."""
+    inside = asyncio.current_task()
+    assert inside is not None
+    fallen: list[asyncio.Task[None]] = []
+
+    def fell(task: asyncio.Task[None]) -> None:
+        fallen.append(task)
+        inside.cancel()
+
+    for task in running:
+        task.add_done_callback(fell)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not fallen or inside.uncancel() > 0:
+            raise
+        if not fallen[0].cancelled():
+            fallen[0].result()
+        raise CannotStart("Granian has ended by itself and serves nobody any more; start the gateway again") from None
+    finally:
+        for task in running:
+            task.remove_done_callback(fell)
 
 
 class _Requests:
@@ -101,6 +132,7 @@ class _Requests:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        scope[CUT] = partial(end_connection, tuple(map(str, scope.get("client") or ())))
         try:
             await self._app(scope, receive, send)
         except asyncio.CancelledError:
@@ -116,8 +148,38 @@ class _Requests:
             await asyncio.wait(cut, timeout=CUT_S)
 
 
+def end_connection(client: tuple[str, ...]) -> None:
+    """Shut down the connection of this process that has `client`, host and port, at its other end.
+
+    Granian keeps its sockets to itself, so it is looked for among all files that are open. Where they can't be listed
+    nothing happens, and the client gets the 500 of an app that said nothing.
+    """
+    with suppress(OSError):
+        for name in os.listdir(OPEN_FILES):
+            if _has_shut_down(int(name), client):
+                return
+
+
+def _has_shut_down(fd: int, client: tuple[str, ...]) -> bool:
+    try:
+        if not stat.S_ISSOCK(os.fstat(fd).st_mode):
+            return False
+        # Its own end is that of a copy: to close what is Granian's is not ours.
+        with socket.socket(fileno=os.dup(fd)) as sock:
+            # Granian has the port as text.
+            if tuple(map(str, sock.getpeername()[:2])) != client:
+                return False
+            sock.shutdown(socket.SHUT_RDWR)
+    except OSError:  # closed meanwhile, or one without another end
+        return False
+    return True
+
+
 def leave(code: int) -> None:
     """End the process without taking the interpreter down: Granian's threads abort when they meet that."""
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
     logging.shutdown()
     os._exit(code)
 

@@ -13,17 +13,17 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.connection import wait
 from pathlib import Path
 
 from expo_gateway.admission.shared_rate import SharedBuckets
 from expo_gateway.board import Board
-from expo_gateway.child import PARENTS_SIGNALS, Child, Closable, Life, fork, heard, last_word, stop
+from expo_gateway.child import PARENTS_SIGNALS, Child, Closable, Life, ended, fork, heard, how, kill, last_word, stop
 from expo_gateway.data_dir import open_data_dir
 from expo_gateway.emulated_ports import Addresses
-from expo_gateway.errors import SettingsError
+from expo_gateway.errors import ExpoGatewayError, SettingsError
 from expo_gateway.front import FrontSockets, Ready, bind_fronts, ready
 from expo_gateway.process_lock import ProcessLock
 from expo_gateway.settings import Settings
@@ -37,6 +37,8 @@ RESTART_FIRST_S = 0.5
 RESTART_CAP_S = 30.0
 # Our choice: beside what the settings give to requests and deliveries, for leases to be given back and files closed.
 STOP_S = 20.0
+# Our choice: whoever has done its work and said so ends at once.
+END_S = 5.0
 
 
 def supervise(settings: Settings, *, announce: Callable[[Ready], None]) -> int:
@@ -74,17 +76,16 @@ class _Place:
 
     name: str
     life: Life
-    sockets: FrontSockets | None = None
-    """Those of all workers' that are its own."""
+    worker: WorkerPlan | None = None
+    """What its life goes by, if it is a worker's."""
     child: Child | None = None
     deaths: int = 0
     start_at: float = 0.0
 
 
 class _Supervisor:
-    def __init__(
-        self, settings: Settings, directory: Path, *, signals: "_Signals", fronts: Sequence[FrontSockets]
-    ) -> None:
+    def __init__(self, settings: Settings, directory: Path, *, signals: "_Signals", fronts: list[FrontSockets]) -> None:
+        """`fronts` is kept up to date: whoever opened them closes what is in there at the end."""
         self._settings = settings
         self._directory = directory
         self._signals = signals
@@ -98,7 +99,14 @@ class _Supervisor:
             while True:
                 self._turn()
         except _Stopped:
+            log.info("stopping: requests and deliveries under way get to finish; a second signal ends at once")
             self._drain()
+        except ExpoGatewayError:
+            raise  # it can't start, and nobody was told of it
+        except BaseException:
+            log.critical("the supervisor failed; requests and deliveries under way get to finish")
+            self._drain()
+            raise
         finally:
             self._kill_all()
 
@@ -125,8 +133,7 @@ class _Supervisor:
         self._places = [place]
         prepared = self._start(place)
         assert isinstance(prepared, Prepared)
-        assert place.child is not None
-        os.waitpid(place.child.pid, 0)
+        self._await_end(place)
         self._places = []
         return prepared
 
@@ -140,7 +147,7 @@ class _Supervisor:
                 buckets=self._buckets,
                 owner=secrets.randbits(63),
             )
-            place = _Place(name=name, life=partial(work, worker), sockets=sockets)
+            place = _Place(name=name, life=partial(work, worker), worker=worker)
             self._places.append(place)
             self._fork(place)
         for place in self._places[1:]:
@@ -154,7 +161,8 @@ class _Supervisor:
     def _fork(self, place: _Place) -> None:
         not_its: list[Closable] = [self._signals]
         not_its += [other.child.wire for other in self._places if other.child is not None]
-        not_its += [sockets for sockets in self._fronts if sockets is not place.sockets]
+        its = place.worker.sockets if place.worker is not None else None
+        not_its += [sockets for sockets in self._fronts if sockets is not its]
         place.child = fork(place.name, place.life, now=time.monotonic(), not_its=not_its)
 
     def _await_word(self, place: _Place) -> object:
@@ -163,6 +171,18 @@ class _Supervisor:
         while wire not in wait((wire, self._signals.fileno())):
             self._signals.check()
         return heard(wire, place.name)
+
+    def _await_end(self, place: _Place) -> None:
+        """Of one that has said its word. Raises _Stopped."""
+        assert place.child is not None
+        until = time.monotonic() + END_S
+        while ended(place.child) is None:
+            if time.monotonic() >= until:
+                log.error("%s did not end in %g s and is killed", place.name, END_S)
+                kill([place.child])
+                return
+            wait((self._signals.fileno(),), until - time.monotonic())
+            self._signals.check()
 
     # -- keeping ------------------------------------------------------------------------------------------------------
 
@@ -188,23 +208,43 @@ class _Supervisor:
 
     def _reap(self, place: _Place) -> None:
         """If its process has died, say so and set the time of the next one."""
-        child, status = place.child, _ended(place.child)
-        if child is None or status is None:
+        child = place.child
+        if child is None or (status := ended(child)) is None:
             return
+        self._leave_to_others(place)
         now = time.monotonic()
         place.deaths = place.deaths + 1 if now - child.born_at < LIVED_S else 1
         after_s = restart_after_s(place.deaths)
         place.child, place.start_at = None, now + after_s
-        log.error("%s (process %d) %s; the next one starts in %g s", place.name, child.pid, _shown(status), after_s)
+        log.error("%s (process %d) %s; the next one starts in %g s", place.name, child.pid, how(status), after_s)
         if (why := last_word(child.wire)) is not None:
             log.error("%s could not start: %s", place.name, why)
         child.wire.close()
+
+    def _leave_to_others(self, place: _Place) -> None:
+        """Clients that come before there is a successor.
+
+        While the sockets of a dead worker listen, the kernel gives them their share of the clients, who wait for the
+        successor. So it gets others on the same port, which don't listen before it does. Linux hands over those who
+        wait already with net.ipv4.tcp_migrate_req = 1, else they are cut like those that the dead worker had.
+        """
+        if place.worker is None:
+            return
+        before = place.worker.sockets
+        try:
+            sockets = before.anew()
+        except OSError as error:
+            log.error("the port of %s can't be bound anew (%s): some clients wait for it", place.name, error)
+            return
+        place.worker = replace(place.worker, sockets=sockets)
+        place.life = partial(work, place.worker)
+        self._fronts[self._fronts.index(before)] = sockets
+        before.close()
 
     # -- stopping -----------------------------------------------------------------------------------------------------
 
     def _drain(self) -> None:
         """Workers first: what they have in flight may be on its way to the emulators."""
-        log.info("stopping: requests and deliveries under way get to finish; a second signal ends at once")
         for sockets in self._fronts:
             sockets.close()
         until = time.monotonic() + self._settings.server.drain_s + self._settings.dispatcher.drain_s + STOP_S
@@ -215,9 +255,9 @@ class _Supervisor:
         for place in places:
             if place.child is not None:
                 stop(place.child.wire)
-        while living := [place for place in places if place.child is not None and _ended(place.child) is None]:
+        while living := [place.name for place in places if place.child is not None and ended(place.child) is None]:
             if time.monotonic() >= until:
-                log.error("%s did not end in time and is killed", ", ".join(place.name for place in living))
+                log.error("%s did not end in time and is killed", ", ".join(living))
                 return
             wait((self._signals.fileno(),), until - time.monotonic())
             try:
@@ -227,26 +267,7 @@ class _Supervisor:
                 os._exit(128 + second.args[0])
 
     def _kill_all(self) -> None:
-        for place in self._places:
-            if place.child is not None and _ended(place.child) is None:
-                os.kill(place.child.pid, signal.SIGKILL)
-                os.waitpid(place.child.pid, 0)
-
-
-def _ended(child: Child | None) -> int | None:
-    """Its exit status, as waitpid has it; None while it lives, and for none."""
-    if child is None:
-        return None
-    try:
-        pid, status = os.waitpid(child.pid, os.WNOHANG)
-    except ChildProcessError:
-        return 0  # it was asked before
-    return status if pid else None
-
-
-def _shown(status: int) -> str:
-    code = os.waitstatus_to_exitcode(status)
-    return f"was ended by signal {-code}" if code < 0 else f"ended with {code}"
+        kill(place.child for place in self._places if place.child is not None)
 
 
 class _Signals:

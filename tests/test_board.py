@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from expo_gateway.board import SILENT_AFTER_S, Board, Note, Seat
+from expo_gateway.board import NOTE_BYTES, SILENT_AFTER_S, Board, Note, Seat
 from expo_gateway.counts import Counts
 from expo_gateway.metrics import Histogram, RequestCounts, TicketCounts
 
@@ -83,11 +83,48 @@ async def test_who_is_well_is_no_trouble(board: Board) -> None:
     assert await Seat(board, "one", clock=lambda: NOW).others_trouble() == ""
 
 
+def spoil(board: Board, *, number: int) -> None:
+    """As a writer leaves its note of this number that dies over it."""
+    board._memory[number % 2 * NOTE_BYTES + 100] ^= 0xFF
+
+
 def test_a_half_written_note_is_not_read(board: Board) -> None:
     Seat(board, "one", clock=lambda: NOW).post(counted(5))
-    board._memory[100] ^= 0xFF
+    spoil(board, number=1)
 
     assert board.read("one") is None
+
+
+@pytest.mark.parametrize("posts", [2, 3])
+def test_the_sums_do_not_go_back_when_a_process_dies_while_it_writes(board: Board, posts: int) -> None:
+    dies, reads = (Seat(board, name, clock=lambda: NOW) for name in ("one", "two"))
+    for accepted in range(posts):
+        dies.post(counted(5 + accepted))
+    spoil(board, number=posts)
+    seen = reads.all_counts(Counts()).tickets.accepted
+
+    successor = Seat(board, "one", clock=lambda: NOW)
+    successor.post(counted(1))
+
+    assert seen == 5 + posts - 2
+    assert reads.all_counts(Counts()).tickets.accepted == seen + 1
+
+
+def test_a_reader_always_finds_a_note_however_fast_they_are_written(board: Board) -> None:
+    seat = Seat(board, "one", clock=lambda: NOW)
+    seat.post(counted(0))
+    pid = os.fork()
+    if pid == 0:
+        for accepted in range(3000):
+            seat.post(counted(accepted))
+        os._exit(0)
+    seen = [0]
+    while os.waitpid(pid, os.WNOHANG) == (0, 0):
+        note = board.read("one")
+        assert note is not None
+        seen.append(note.counts.tickets.accepted)
+
+    assert seen == sorted(seen)
 
 
 def test_a_note_that_is_too_large_is_not_written(board: Board, caplog: pytest.LogCaptureFixture) -> None:

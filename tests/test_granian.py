@@ -5,6 +5,7 @@ import json
 import ssl
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -92,6 +93,19 @@ def test_the_python_sdk_is_served(server: Server) -> None:
     assert ticket.status == "ok"
 
 
+@pytest.mark.parametrize(("when", "accepted"), [("before", 0), ("after", 1)])
+def test_a_fault_cuts_the_connection_without_an_answer(client: httpx.Client, when: str, accepted: int) -> None:
+    run = f"/r/{uuid.uuid4().hex}"
+    fault = {"act": {"type": "cut", "when": when}, "match": {"times": 1}}
+    client.post(f"{run}/_gateway/v1/faults", json=fault).raise_for_status()
+
+    with pytest.raises(httpx.TransportError):
+        client.post(run + SEND, content=MESSAGE)
+
+    assert len(client.get(f"{run}/_gateway/v1/deliveries").json()["deliveries"]) == accepted
+    assert client.post(run + SEND, content=MESSAGE).status_code == 200
+
+
 def test_a_body_that_is_too_slow_is_answered_408(start_server: StartServer) -> None:
     server = start_server(*GRANIAN, EXPO_GATEWAY_SERVER__BODY_TIMEOUT_S="0.5")
     with connected(server) as wire:
@@ -170,3 +184,71 @@ def test_without_the_package_it_says_which_extra_brings_it(tmp_path: Path) -> No
         "expo-gateway: server.http: got granian, which is not installed; wanted hypercorn, "
         "or the extra `fast`: pip install 'expo-gateway[fast]'\n"
     )
+
+
+# A gateway with a part that a test has spoilt.
+SPOILT = """
+import asyncio, atexit, sys
+from expo_gateway import cli, errors, granian_listener, server
+atexit.register(print, "the interpreter was taken down")
+{}
+sys.exit(cli.main(["serve", "--json", "--port", "0", "--server", "granian"]))
+"""
+FAILS_ONCE_IT_SERVES = """
+def warm_up():
+    raise errors.CannotStart("something fell")
+server.warm_up = warm_up
+"""
+GRANIAN_ENDS = """
+serve = granian_listener._OnSocket.serve
+async def ends(self):
+    asyncio.get_running_loop().call_later(0.5, lambda: self.wrks[0]._task.cancel())
+    await serve(self)
+granian_listener._OnSocket.serve = ends
+"""
+GRANIAN_FAILS = """
+async def fails(self):
+    await asyncio.sleep(0.5)
+    raise errors.CannotStart("Granian has a reason")
+granian_listener._OnSocket.serve = fails
+"""
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (FAILS_ONCE_IT_SERVES, "something fell"),
+        (GRANIAN_ENDS, "Granian has ended by itself"),
+        (GRANIAN_FAILS, "Granian has a reason"),
+    ],
+    ids=["a failure after the start", "a server that ends", "a server that fails"],
+)
+def test_what_fails_while_it_serves_ends_the_process_and_not_by_the_interpreter(spoil: str, why: str) -> None:
+    module("granian")
+    done = subprocess.run(
+        [sys.executable, "-c", SPOILT.format(spoil)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env=clean_environment(),
+        check=False,
+    )
+
+    assert done.returncode == 1, done.stderr
+    assert f"expo-gateway: {why}" in done.stderr
+    assert "taken down" not in done.stdout
+
+
+def test_a_worker_whose_server_ends_is_replaced(tmp_path: Path) -> None:
+    module("granian")
+    script = SPOILT.format(GRANIAN_ENDS).replace('"granian"]', '"granian", "--workers", "2"]')
+    with (
+        (tmp_path / "log").open("w+") as log,
+        subprocess.Popen([sys.executable, "-c", script], stdout=log, stderr=log, env=clean_environment()) as process,
+    ):
+        try:
+            until(lambda: (tmp_path / "log").read_text().count("ended with 1; the next one starts in") >= 2)
+            process.terminate()
+            assert process.wait(timeout=STOP_S) == 0
+        finally:
+            process.kill()

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -118,6 +119,61 @@ def test_a_worker_that_is_killed_is_replaced_and_what_it_had_is_delivered(server
     assert missing_receipts(server, ids, timeout_s=20.0) == set()
     assert "was ended by signal 9; the next one starts in 0 s" in server.stderr()
     assert metrics(server)["expo_gateway_notifications_accepted_total"][""] >= counted
+
+
+def asked(server: Server) -> str:
+    """What became of a request on a connection of its own: its answer's status line, or why there is none."""
+    try:
+        with socket.create_connection((server.host, server.port), timeout=WAIT_S) as client:
+            client.sendall(b"GET /health/live HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            return client.recv(65536).partition(b"\r\n")[0].decode() or "closed"
+    except OSError as error:
+        return type(error).__name__
+
+
+def test_no_client_waits_for_a_worker_that_is_dead(server: Server) -> None:
+    """Who was with it when it died is cut; whoever comes before there is a successor gets to another."""
+    ends, outcomes = threading.Event(), list[str]()
+
+    def keep_asking() -> None:
+        while not ends.is_set():
+            outcomes.append(asked(server))
+
+    with ThreadPoolExecutor(2) as pool:
+        asking = [pool.submit(keep_asking) for _ in range(2)]
+        try:
+            victim = children(server.pid)[-1]
+            for after_s in ("0", "0.5", "1"):
+                victim = killed_and_replaced(server, victim, after_s=after_s)
+            os.kill(victim, signal.SIGKILL)
+            until(lambda: "the next one starts in 2 s" in server.stderr())
+            meanwhile = [asked(server) for _ in range(24)]
+            family = children(server.pid)
+        finally:
+            ends.set()
+        for one in asking:
+            one.result()
+
+    assert len(family) == 2  # the emulators, and one worker
+    assert meanwhile == ["HTTP/1.1 200 "] * 24
+    assert set(outcomes) <= {"HTTP/1.1 200 ", "closed", "ConnectionResetError", "BrokenPipeError"}
+
+
+def killed_and_replaced(server: Server, victim: int, *, after_s: str) -> int:
+    """The process in its place, which has died so often that the next one starts so much later."""
+    before = set(children(server.pid))
+    os.kill(victim, signal.SIGKILL)
+    until(lambda: f"the next one starts in {after_s} s" in server.stderr())
+    until(lambda: len(set(children(server.pid)) - before) == 1)
+    (successor,) = set(children(server.pid)) - before
+    return successor
+
+
+def test_a_worker_that_was_replaced_takes_connections_again(server: Server) -> None:
+    killed_and_replaced(server, children(server.pid)[-1], after_s="0")
+    until(lambda: httpx.get(f"{server.url}/health/ready", timeout=WAIT_S).status_code == 200)
+
+    test_all_workers_take_connections(server)
 
 
 def test_emulators_that_are_killed_come_back_where_they_were(server: Server) -> None:

@@ -18,6 +18,10 @@ LINES: Final = 8192
 # Our choice: where all these lines are of projects that sent within the last second, one of them is forgotten.
 NEAR: Final = 16
 
+# Our choice: what is done under the lock takes microseconds, and the event loop waits for it. Only a process that was
+# stopped just then keeps it longer; then two may draw the same.
+MAX_WAIT_S: Final = 0.25
+
 _LINE: Final = struct.Struct("<16sdd")
 
 
@@ -29,8 +33,8 @@ class SharedBuckets:
         self._memory = mmap(-1, lines * _LINE.size)
         self._lock = lock
 
-    def locked(self) -> AbstractContextManager[None]:
-        return self._lock.held()
+    def locked(self) -> AbstractContextManager[object]:
+        return self._lock.held(max_wait_s=MAX_WAIT_S)
 
     def get(self, project_id: str) -> Bucket | None:
         key = _key(project_id)
@@ -44,8 +48,9 @@ class SharedBuckets:
         key = _key(project_id)
         lines = [(at, *_LINE.unpack_from(self._memory, at)) for at in self._near(key)]
         own = next((at for at, found, _, _ in lines if found == key), None)
-        # Without one: the line of who has waited longest, and of those in debt the last.
-        at = own if own is not None else min(lines, key=lambda line: (line[2] < 0, line[3]))[0]
+        # Without one: the line of who has waited longest, and of those in debt the last. Instants ahead of ours are
+        # from before the clock was set back.
+        at = own if own is not None else min(lines, key=lambda line: (line[2] < 0, -abs(bucket.at - line[3])))[0]
         _LINE.pack_into(self._memory, at, key, bucket.left, bucket.at)
 
     def _near(self, key: bytes) -> Iterator[int]:

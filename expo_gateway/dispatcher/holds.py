@@ -1,7 +1,6 @@
 """What keeps deliveries from being sent: a pause of a project, a breaker of a credential. No clock of its own."""
 
 from collections import Counter
-from dataclasses import dataclass
 
 from msgspec import Struct
 
@@ -24,8 +23,7 @@ class Pause(Struct, frozen=True, kw_only=True):
     """The receipt of a delivery that can't wait so long."""
 
 
-@dataclass(slots=True)
-class _Open:
+class _Open(Struct):
     receipt: FailedReceipt
     until: float
     span_s: float

@@ -33,7 +33,7 @@ class Lanes(Generic[T]):
         """Have it worked on as soon as the credential has room, while `run` runs."""
         lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = _Lane()
+            lane = self._lanes[key] = _Lane(key)
         lane.waiting.append(item)
         if lane.workers < self._max_in_flight:
             self._hire(lane)
@@ -73,11 +73,17 @@ class Lanes(Generic[T]):
         self._workers.discard(worker)
         if lane.waiting:  # it was cancelled
             self._hire(lane)
+        elif not lane.workers:
+            # Else everyone who ever sent would be remembered.
+            del self._lanes[lane.key]
 
 
 class _Lane(Generic[T]):
-    __slots__ = ("waiting", "workers")
+    """Made for its first item, and forgotten after its last."""
 
-    def __init__(self) -> None:
+    __slots__ = ("key", "waiting", "workers")
+
+    def __init__(self, key: Key) -> None:
+        self.key = key
         self.waiting: deque[T] = deque()
         self.workers = 0

@@ -4,9 +4,9 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import orjson
+from msgspec import Struct
 
 from expo_gateway.dispatcher.decision import Again
 from expo_gateway.dispatcher.lanes import MAX_IN_FLIGHT, Lanes
@@ -75,8 +75,7 @@ class _Batch:
         await self.idle.wait()
 
 
-@dataclass(slots=True, kw_only=True)
-class _Place:
+class _Place(Struct, kw_only=True):
     """A place of a batch, and the device it is for."""
 
     batch: _Batch

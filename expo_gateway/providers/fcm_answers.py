@@ -15,6 +15,7 @@ import orjson
 
 from expo_gateway.protocol.receipt import FailedReceipt, ReceiptError, fcm_not_registered, fcm_refused
 from expo_gateway.providers.base import Accepted, Backoff, Outcome, Rejected, Scope, Uncertain, Unsent
+from expo_gateway.providers.fcm_http import is_taken
 
 # https://firebase.google.com/docs/cloud-messaging/scale-fcm#handling-retries: never sooner than ten seconds, and after
 # 429 a minute when FCM does not say how long.
@@ -39,7 +40,7 @@ class FcmAnswer:
 
     status: int
     name: str = ""
-    """The message name of a 200."""
+    """The message name of a 2xx."""
     google_status: str = ""
     error_code: str = ""
     """`errorCode` of FcmError."""
@@ -49,8 +50,8 @@ class FcmAnswer:
     """`statusCode` of ApnsError: an iOS device that is reached through FCM."""
     text: str = ""
     retry_after: str = ""
-    is_foreign: bool = False
-    """There was a body, but not Google's JSON: a page of a front end or of a proxy."""
+    is_page: bool = False
+    """A 2xx with a web page: somebody in between speaks, and not FCM."""
     is_cut: bool = False
     """The body broke off, so only the status is known."""
 
@@ -71,9 +72,8 @@ def read_answer(*, status: int, headers: Mapping[str, str], body: bytes | None) 
     if body is None:
         return FcmAnswer(status=status, retry_after=retry_after, is_cut=True)
     answer = _object(_json(body))
-    if status == 200:
-        name = _text(answer.get("name"))
-        return FcmAnswer(status=status, name=name, is_foreign=bool(body) and not name)
+    if is_taken(status):
+        return FcmAnswer(status=status, name=_text(answer.get("name")), is_page=body.lstrip()[:1] == b"<")
     error = _object(answer.get("error"))
     details = _details(error.get("details"))
     return FcmAnswer(
@@ -84,13 +84,12 @@ def read_answer(*, status: int, headers: Mapping[str, str], body: bytes | None) 
         apns_status=_number(details.get(_APNS_ERROR, {}).get("statusCode")),
         text=_text(error.get("message")),
         retry_after=retry_after,
-        is_foreign=not error,
     )
 
 
 def outcome_of(answer: FcmAnswer, *, now: float) -> Outcome:
     """What came of the push. `now` dates a `Retry-After` that is a date."""
-    if answer.status == 200:
+    if is_taken(answer.status):
         # `Retry-After` is not looked at: the push is taken, and sending it again would deliver it twice.
         return _accepted(answer)
     if answer.status == 429:
@@ -137,9 +136,10 @@ def credentials_refused(*, status: int, error: str, text: str) -> Rejected:
 
 
 def _accepted(answer: FcmAnswer) -> Outcome:
-    """A 200 without a body, or with half of one, is still a 200; a page in its place is some proxy's, not FCM's."""
-    if answer.is_foreign:
-        return uncertain("HTTP 200 with a body that is not FCM's")
+    """A 2xx without a body, with half of one or with one that can't be read is still a 2xx; only a web page in its
+    place is some proxy's, which kept the push from FCM."""
+    if answer.is_page:
+        return uncertain(f"HTTP {answer.status} with a web page in the place of FCM's answer")
     return Accepted(provider_id=answer.name)
 
 
@@ -155,7 +155,7 @@ def _over_quota(answer: FcmAnswer, *, now: float) -> Rejected:
 
 
 def _unavailable(answer: FcmAnswer, *, now: float) -> Rejected:
-    """5xx, and what FCM never sends itself (redirects, other 2xx): somebody in between is in trouble."""
+    """5xx, and what FCM never sends itself (redirects): somebody in between is in trouble."""
     wait_s = retry_after_s(answer.retry_after, now=now)
     return Rejected(
         reason=answer.reason,

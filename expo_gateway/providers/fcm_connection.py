@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
-from expo_gateway.providers.fcm_http import AnswerReader, HttpAnswer, NotHttp
+from expo_gateway.providers.fcm_http import AnswerReader, HttpAnswer, NotHttp, is_taken
 
 
 class NoAnswer(Exception):
@@ -53,14 +53,14 @@ class FcmConnection(asyncio.Protocol):
                 self.abort()
 
     def close(self, why: str) -> None:
-        """Say goodbye; an answer that is due won't come. A 200 stands though its body is not complete: sending again
+        """Say goodbye; an answer that is due won't come. A 2xx stands though its body is not complete: sending again
         would deliver the push twice."""
         if self._reader is None:
             self._is_open = False
             self._transport.close()
             return
         known = self._reader.end()
-        self._settle(known if known is not None and known.status == 200 else NoAnswer(why))
+        self._settle(known if known is not None and is_taken(known.status) else NoAnswer(why))
         self.abort()
 
     def abort(self) -> None:

@@ -25,7 +25,11 @@ _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,12})[ \t]*(?:;|$)")
 
 
 class NotHttp(Exception):
-    """What came is no answer of HTTP/1.1: nothing is known, and the connection is of no use any more."""
+    """What came is no answer of HTTP/1.1: not even its status is known, and the connection is of no use any more."""
+
+
+class OddFraming(Exception):
+    """Where the body begins or ends can't be told: what is known is the status, if that came."""
 
 
 class BrokenOff(Exception):
@@ -38,7 +42,7 @@ class HttpAnswer:
     headers: dict[str, str]
     """Names in lower case; the values of a repeated name are joined by ", "."""
     body: bytes | None
-    """The first MAX_BODY_BYTES of it. None: it broke off."""
+    """The first MAX_BODY_BYTES of it. None: it broke off, or can't be told from what follows."""
     keeps_alive: bool
     """The connection may carry another request."""
 
@@ -92,7 +96,7 @@ class AnswerReader:
         next(self._reading)
 
     def feed(self, received: bytes) -> HttpAnswer | None:
-        """The answer, once it is complete; then the reader is used up. NotHttp when it can't become one."""
+        """The answer, once no more of it can be read; then the reader is used up. NotHttp when it can't become one."""
         self._buffer += received
         try:
             next(self._reading)
@@ -116,20 +120,32 @@ class AnswerReader:
     # Each of these waits for bytes at its `yield`, and takes them from the buffer.
 
     def _answer(self) -> Generator[None, None, HttpAnswer]:
-        head = read_head((yield from self._until(b"\r\n\r\n", MAX_HEAD_BYTES)))
-        while head.status < 200:  # interim: the answer is yet to come (RFC 9110, 15.2)
-            head = read_head((yield from self._until(b"\r\n\r\n", MAX_HEAD_BYTES)))
+        head: Head | None = None
         try:
+            while head is None or head.status < 200:  # interim: the answer is yet to come (RFC 9110, 15.2)
+                head = read_head((yield from self._until(b"\r\n\r\n", MAX_HEAD_BYTES)))
             body, is_whole = yield from self._body(head)
-        except BrokenOff:
-            body, is_whole = None, False
+        except (BrokenOff, OddFraming) as error:
+            return self._status_alone(head, error)
         keeps_alive = head.keeps_alive and is_whole and not self._buffer
         return HttpAnswer(status=head.status, headers=head.headers, body=body, keeps_alive=keeps_alive)
+
+    def _status_alone(self, head: "Head | None", error: Exception) -> HttpAnswer:
+        """The status says whether the push was taken, whatever is wrong with the rest. Raises when there is none."""
+        if head is not None and head.status >= 200:
+            return HttpAnswer(status=head.status, headers=head.headers, body=None, keeps_alive=False)
+        line, is_whole, _ = bytes(self._buffer[:MAX_HEAD_BYTES]).partition(b"\r\n")
+        found = _STATUS_LINE.match(line.decode("latin-1")) if is_whole else None
+        if found is not None and int(found[2]) >= 200:
+            return HttpAnswer(status=int(found[2]), headers={}, body=None, keeps_alive=False)
+        raise error if isinstance(error, BrokenOff) else NotHttp(str(error))
 
     def _body(self, head: "Head") -> Generator[None, None, tuple[bytes, bool]]:
         """The body, and whether that is all of it: RFC 9112, 6.3."""
         if head.status in (204, 304):
             return b"", True
+        if head.oddity:
+            raise OddFraming(head.oddity)
         if head.is_chunked:
             return (yield from self._chunks())
         if head.length_bytes is None:
@@ -147,7 +163,7 @@ class AnswerReader:
                 return bytes(body), False
             body += yield from self._exactly(size_bytes)
             if (yield from self._exactly(2)) != b"\r\n":
-                raise NotHttp("a chunk is longer than it said")
+                raise OddFraming("a chunk is longer than it said")
         while (yield from self._until(b"\r\n", MAX_HEAD_BYTES)):
             pass  # trailers
         return bytes(body), True
@@ -165,7 +181,7 @@ class AnswerReader:
         """What stands before the mark, which goes too."""
         while (at := self._buffer.find(mark)) < 0:
             if len(self._buffer) > most_bytes:
-                raise NotHttp(f"no end of a line or head within {most_bytes} bytes")
+                raise OddFraming(f"no end of a line or head within {most_bytes} bytes")
             yield
         taken = bytes(self._buffer[:at])
         del self._buffer[: at + len(mark)]
@@ -187,28 +203,32 @@ class Head(NamedTuple):
     length_bytes: int | None
     is_chunked: bool
     keeps_alive: bool
+    oddity: str
+    """Why the end of the body can't be known; "" when it can."""
 
 
 def read_head(head: bytes) -> Head:
-    """NotHttp unless it is one, with a body whose end can be known."""
+    """NotHttp unless it is one."""
     status_line, _, lines = head.decode("latin-1").partition("\r\n")
     found = _STATUS_LINE.match(status_line)
     if found is None:
         raise NotHttp("the first line is no status line of HTTP/1.1")
     headers = _read_headers(lines)
     coding, length = headers.get("transfer-encoding"), headers.get("content-length")
+    oddity = ""
     if coding is not None and coding.lower() != "chunked":
-        raise NotHttp("an unknown Transfer-Encoding")
-    if length is not None and not _LENGTH.fullmatch(length):
-        raise NotHttp("a Content-Length that is no number")
+        oddity = "an unknown Transfer-Encoding"
+    elif length is not None and not _LENGTH.fullmatch(length):
+        oddity = "a Content-Length that is no number"
     says_close = "close" in headers.get("connection", "").lower()
     return Head(
         status=int(found[2]),
         headers=headers,
-        length_bytes=None if length is None else int(length),
+        length_bytes=None if length is None or oddity else int(length),
         is_chunked=coding is not None,
         # With both, somebody in between may see another end than we do (RFC 9112, 6.1).
         keeps_alive=found[1] == "1" and not says_close and (coding is None or length is None),
+        oddity=oddity,
     )
 
 
@@ -221,8 +241,13 @@ def _read_headers(lines: str) -> dict[str, str]:
     return headers
 
 
+def is_taken(status: int) -> bool:
+    """RFC 9110, 15.3: received, understood and accepted. Whatever the body is, to send again would deliver twice."""
+    return 200 <= status < 300
+
+
 def _chunk_size_bytes(line: bytes) -> int:
     found = _CHUNK_SIZE.match(line)
     if found is None:
-        raise NotHttp("a chunk without its size")
+        raise OddFraming("a chunk without its size")
     return int(found[1], 16)

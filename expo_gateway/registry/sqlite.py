@@ -5,12 +5,14 @@ there as soon as its call returns; what others change in the file, another proce
 line, within LOOK_EVERY_S.
 """
 
+import asyncio
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from sys import intern
 from typing import Final, TypeVar
 
 from expo_gateway.protocol.device import Device, Platform, Project, ProjectKind, Registration
@@ -70,6 +72,8 @@ class SqliteRegistry:
         self._cache = DeviceCache()
         self._look_at = float("-inf")
         """When the changes that others made are due to be looked at."""
+        self._looking: asyncio.Task[dict[str, Device]] | None = None
+        """The look that is under way: whoever comes meanwhile waits for it, and answers from nothing older."""
 
     async def open(self) -> None:
         """Make or update the tables. SettingsError: they were made by a newer program."""
@@ -77,7 +81,7 @@ class SqliteRegistry:
 
     async def devices(self, push_tokens: Sequence[str]) -> Mapping[str, Device]:
         if self._clock() >= self._look_at:
-            await self._look_up(())
+            await self._look()
         found = self._cache.known(push_tokens)
         if len(found) < len(push_tokens):
             missing = [push_token for push_token in push_tokens if push_token not in found]
@@ -146,17 +150,23 @@ class SqliteRegistry:
         op = "DELETE FROM devices WHERE push_token = ?"
         return await self._write(lambda connection: connection.execute(op, (push_token,)).rowcount > 0)
 
+    async def _look(self) -> None:
+        """See what has changed about any device. StoreUnavailable for all who wait."""
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look_up(()), name="registry-look")
+            self._looking.add_done_callback(self._looked)
+        await asyncio.shield(self._looking)
+
+    def _looked(self, _: object) -> None:
+        self._looking = None
+
     async def _look_up(self, push_tokens: Sequence[str]) -> dict[str, Device]:
         """Read these devices, and what has changed about any."""
-        looked_at, self._look_at = self._look_at, self._clock() + LOOK_EVERY_S
-        seen = self._cache.seen
-        try:
-            changes, devices = await self._file.read(partial(_changes_and_devices, after=seen, push_tokens=push_tokens))
-        except BaseException:
-            self._look_at = looked_at
-            raise
+        seen, began_at = self._cache.seen, self._clock()
+        changes, devices = await self._file.read(partial(_changes_and_devices, after=seen, push_tokens=push_tokens))
         self._cache.see(changes)
         self._cache.keep(devices, read_at=changes[-1][0] if changes else seen)
+        self._look_at = max(self._look_at, began_at + LOOK_EVERY_S)
         return devices
 
     async def _write(self, op: Op[T]) -> T:
@@ -224,7 +234,7 @@ def _device(row: _Row, projects: dict[str, Project]) -> Device:
         project=project,
         platform=Platform(platform),
         device_token=device_token,
-        app_id=app_id,
+        app_id=intern(app_id),
         registered_at=registered_at,
         sandbox=bool(flags[0]),
         virtual=bool(flags[1]),

@@ -62,6 +62,44 @@ def test_a_clock_that_is_set_back_refuses_nobody_for_long() -> None:
     assert [admitted(limits, now=back_at), admitted(limits, now=back_at + 1)] == [False, True]
 
 
+@pytest.mark.parametrize("drawn", [600, 1200], ids=["empty", "in debt"])
+def test_a_bucket_that_was_empty_when_the_clock_was_set_back_fills_by_the_new_time(drawn: int) -> None:
+    limits = RateLimits()
+    assert admitted(limits, count=drawn)
+
+    back_at = NOW - 3600
+    refused_s = [at_s for at_s in range(5) if not admitted(limits, now=back_at + at_s)]
+
+    assert refused_s == list(range(drawn // LIMIT))
+
+
+def test_a_clock_that_is_set_back_again_and_again_gives_nothing_for_nothing() -> None:
+    limits = RateLimits()
+
+    taken = sum(admitted(limits, now=NOW - 10 * set_back) for set_back in range(100) for _ in range(10))
+
+    assert taken == LIMIT // 100
+
+
+def test_what_comes_a_little_late_fills_the_bucket_no_faster() -> None:
+    """Two processes draw in another order than they looked at the clock."""
+    limits = RateLimits()
+    instants = [NOW + 0.2 * (step ^ 1) for step in range(100)]
+
+    taken = sum(30 * admitted(limits, count=30, limit=100, now=now) for now in instants)
+
+    assert taken <= 100 + 100 * 20
+
+
+def test_memory_is_bounded_after_the_clock_was_set_back() -> None:
+    buckets = OwnBuckets()
+    limits = RateLimits(buckets)
+    for number in range(MAX_REMEMBERED * 3):
+        admitted(limits, project=str(number), now=NOW - number)
+
+    assert len(buckets._buckets) <= MAX_REMEMBERED + 1
+
+
 def test_the_refusal_is_transient_and_says_when_to_come_back() -> None:
     limits = RateLimits()
     limits.take("p", count=600, limit=LIMIT, now=NOW)

@@ -88,11 +88,22 @@ def test_in_a_full_table_the_one_that_waited_longest_is_forgotten_before_any_deb
     for number in range(NEAR - 1):
         buckets.put(str(number), Bucket(left=1.0, at=NOW + number))
 
-    buckets.put("new", Bucket(left=3.0, at=NOW))
+    buckets.put("new", Bucket(left=3.0, at=NOW + NEAR))
 
-    assert buckets.get("new") == Bucket(left=3.0, at=NOW)
+    assert buckets.get("new") == Bucket(left=3.0, at=NOW + NEAR)
     assert buckets.get("debtor") == Bucket(left=-5.0, at=NOW - 100)
     assert buckets.get("0") is None
+
+
+def test_in_a_full_table_lines_from_before_the_clock_was_set_back_are_forgotten_first(lock: ProcessLock) -> None:
+    buckets = SharedBuckets(lock, lines=NEAR)
+    for number in range(NEAR):
+        buckets.put(f"before {number}", Bucket(left=1.0, at=NOW + 3600))
+
+    for number in range(NEAR):
+        buckets.put(str(number), Bucket(left=0.0, at=NOW))
+
+    assert [buckets.get(str(number)) for number in range(NEAR)] == [Bucket(left=0.0, at=NOW)] * NEAR
 
 
 @pytest.mark.parametrize("project", ["", "x" * 1000, "é"])

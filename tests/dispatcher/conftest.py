@@ -215,6 +215,13 @@ class Outsider:
         """Make a change ("UPDATE ON devices") fail for a reason that is no fault of the store."""
         self.run(f"CREATE TRIGGER forbidden BEFORE {change} WHEN {when} BEGIN SELECT RAISE(ABORT, 'forbidden'); END")
 
+    def damage(self, batch_id: bytes) -> None:
+        """Make this batch's row one that the store can't write, as on a bad page of its file."""
+        self.run(
+            f"CREATE TRIGGER forbidden BEFORE UPDATE ON batches WHEN old.id = x'{batch_id.hex()}'"
+            " BEGIN SELECT json('no JSON is a fault of the store'); END"
+        )
+
     def allow(self) -> None:
         self.run("DROP TRIGGER forbidden")
 

@@ -105,3 +105,28 @@ async def test_what_is_put_after_the_end_is_not_begun(work: Work) -> None:
     await asyncio.sleep(0)
 
     assert work.begun == []
+
+
+async def test_a_credential_with_nothing_to_do_is_forgotten(work: Work) -> None:
+    lanes = Lanes(work, max_in_flight=2)
+    async with running(lanes):
+        for number in range(100):
+            lanes.put((str(number), Platform.IOS), "a")
+        lanes.put(SHOP, "b")
+        work.gate.set()
+        await until(lambda: len(work.ended) == 101)
+        await until(lambda: not lanes._lanes)
+        lanes.put(SHOP, "c")
+        await until(lambda: work.ended[-1] == "c")
+
+
+async def test_a_credential_whose_deliveries_are_abandoned_is_forgotten(work: Work) -> None:
+    lanes = Lanes(work, max_in_flight=1)
+    async with running(lanes):
+        lanes.put(SHOP, "a")
+        lanes.put(SHOP, "b")
+        await until(lambda: work.begun)
+
+        lanes.abandon()
+
+        await until(lambda: not lanes._lanes)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from expo_gateway.dispatcher import recorder
-from expo_gateway.dispatcher.recorder import Recorder
+from expo_gateway.dispatcher.recorder import MAX_REFUSALS, Recorder
 from expo_gateway.outbox.base import Claim, NewBatch, Pending
 from expo_gateway.protocol.receipt import RECEIPT_OK_JSON
 from expo_gateway.protocol.ticket import BatchId, batch_id, ticket_id
@@ -121,6 +121,90 @@ async def test_a_batch_that_can_t_be_written_is_lost_alone(
     assert await receipts(world, bad) == [None, None]
     assert f"outcomes of batch {bad.hex()} were lost" in caplog.text
     assert good.hex() not in caplog.text
+
+
+async def settle(outcomes: Recorder, batch: BatchId) -> None:
+    """Both places have receipts, and the batch is given back."""
+    for place in range(2):
+        outcomes.receipt(batch, place, RECEIPT_OK_JSON)
+    await outcomes.release(batch, [])
+
+
+async def test_a_row_that_the_store_refuses_holds_no_other_and_is_given_up(
+    world: World, outsider: Outsider, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[BatchId] = []
+    outcomes = Recorder(world.outbox, on_release=told.append)
+    bad, *good = [await claimed(world, number) for number in range(1, MAX_REFUSALS + 5)]
+    outsider.damage(bad)
+    async with writing(outcomes), asyncio.timeout(END_S):
+        stuck = asyncio.create_task(settle(outcomes, bad))
+        for batch in good[:3]:
+            await settle(outcomes, batch)
+        assert (told, stuck.done()) == (good[:3], False)
+        for batch in good[3:]:
+            await settle(outcomes, batch)
+        await stuck
+        await outcomes.all_written()
+
+    assert [await receipts(world, batch) for batch in good] == [[RECEIPT_OK_JSON] * 2] * len(good)
+    assert f"outcomes of batch {bad.hex()} were lost" in caplog.text
+    assert "1 batches wait for the store" in caplog.text
+
+
+@pytest.mark.parametrize("bad_ones", [1, 2, 5])
+async def test_those_beside_rows_that_the_store_refuses_are_released_though_these_still_wait(
+    bad_ones: int, world: World, outsider: Outsider
+) -> None:
+    told: list[BatchId] = []
+    outcomes = Recorder(world.outbox, on_release=told.append)
+    batches = [await claimed(world, number) for number in range(8)]
+    marks = ",".join(f"x'{batch.hex()}'" for batch in batches[:bad_ones])
+    outsider.run(
+        f"CREATE TRIGGER forbidden BEFORE UPDATE ON batches WHEN old.id IN ({marks}) BEGIN SELECT json('no'); END"
+    )
+    async with writing(outcomes), asyncio.timeout(END_S):
+        settling = [asyncio.create_task(settle(outcomes, batch)) for batch in batches]
+        await asyncio.wait(settling[bad_ones:])
+
+        assert set(told) == set(batches[bad_ones:])
+        assert not any(task.done() for task in settling[:bad_ones])
+    await asyncio.wait(settling)
+
+
+async def test_while_the_store_is_away_nothing_is_given_up(
+    world: World, outsider: Outsider, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "MAX_REFUSALS", 1)
+    outcomes = Recorder(world.outbox)
+    batches = [await claimed(world, number) for number in range(4)]
+    outsider.lock()
+    async with writing(outcomes), asyncio.timeout(END_S):
+        settling = [asyncio.create_task(settle(outcomes, batch)) for batch in batches]
+        await until(lambda: caplog.text.count("4 batches wait for the store") > 2)
+        outsider.unlock()
+        await asyncio.wait(settling)
+
+    assert [await receipts(world, batch) for batch in batches] == [[RECEIPT_OK_JSON] * 2] * 4
+    assert "were lost" not in caplog.text
+
+
+async def test_what_comes_for_a_batch_that_waits_is_written_with_it(
+    world: World, outsider: Outsider, caplog: pytest.LogCaptureFixture
+) -> None:
+    outcomes, batch = Recorder(world.outbox), await claimed(world)
+    outsider.damage(batch)
+    async with writing(outcomes), asyncio.timeout(END_S):
+        outcomes.receipt(batch, 0, FAILED)
+        await until(lambda: "1 batches wait for the store" in caplog.text)
+        outcomes.receipt(batch, 0, RECEIPT_OK_JSON)
+        released = asyncio.create_task(outcomes.release(batch, [Pending(place=1, attempts=1, due_at=START + 5)]))
+        await until(lambda: caplog.text.count("1 batches wait for the store") > 2)
+        outsider.allow()
+        await released
+
+    assert await receipts(world, batch) == [FAILED, None]
+    assert await world.outbox.next_due_at() == START + 5
 
 
 async def test_a_release_brings_the_retries(world: World) -> None:

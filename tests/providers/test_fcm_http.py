@@ -134,6 +134,18 @@ def test_after_some_answers_the_connection_is_not_used_again(data: bytes) -> Non
         b"HTTP/2 200\r\n\r\n",
         b"HTTP/1.1 2000 OK\r\n\r\n",
         b"HTTP/1.1 099 Low\r\n\r\n",
+        b"x" * (MAX_HEAD_BYTES + 1),
+        b"HTTP/1.1 103 Early Hints\r\nx: " + b"y" * MAX_HEAD_BYTES,
+    ],
+)
+def test_what_can_be_no_answer_is_refused(data: bytes) -> None:
+    with pytest.raises(NotHttp):
+        read(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
         b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
@@ -143,9 +155,10 @@ def test_after_some_answers_the_connection_is_not_used_again(data: bytes) -> Non
         b"HTTP/1.1 200 OK\r\nx: " + b"y" * MAX_HEAD_BYTES,
     ],
 )
-def test_what_can_be_no_answer_is_refused(data: bytes) -> None:
-    with pytest.raises(NotHttp):
-        read(data)
+def test_an_answer_with_odd_framing_keeps_its_status(data: bytes) -> None:
+    answer = whole(data)
+
+    assert (answer.status, answer.body, answer.keeps_alive) == (200, None, False)
 
 
 @pytest.mark.parametrize(
@@ -163,16 +176,16 @@ def test_of_a_long_body_the_beginning_is_read(data: bytes) -> None:
     assert not answer.keeps_alive
 
 
-@pytest.mark.parametrize("data", [OK[:-1], CHUNKED + b"5\r\nhell", CHUNKED + b"5\r\nhello\r\n", CHUNKED])
-def test_an_answer_that_breaks_off_in_its_body_keeps_its_status(data: bytes) -> None:
+@pytest.mark.parametrize("data", [OK[:-1], OK[:20], CHUNKED + b"5\r\nhell", CHUNKED + b"5\r\nhello\r\n", CHUNKED])
+def test_an_answer_that_breaks_off_after_its_first_line_keeps_its_status(data: bytes) -> None:
     answer = ended(data)
 
     assert answer is not None
     assert (answer.status, answer.body, answer.keeps_alive) == (200, None, False)
 
 
-@pytest.mark.parametrize("data", [b"", OK[:20], b"HTTP/1.1 100 Continue\r\n\r\n"])
-def test_an_answer_that_breaks_off_before_its_body_is_none(data: bytes) -> None:
+@pytest.mark.parametrize("data", [b"", OK[:16], b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 100 Continue\r\n"])
+def test_an_answer_that_breaks_off_in_its_first_line_is_none(data: bytes) -> None:
     assert ended(data) is None
 
 

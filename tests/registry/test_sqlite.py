@@ -1,13 +1,14 @@
 """The SQLite registry: the contract, in memory and in a file, and what only it does."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
-from expo_gateway.errors import SettingsError
+from expo_gateway.errors import SettingsError, StoreUnavailable
 from expo_gateway.outbox.sqlite import SqliteOutbox
 from expo_gateway.protocol.device import ProjectKind, project_id_of
 from expo_gateway.protocol.project import ConfiguredProject
@@ -114,6 +115,41 @@ async def test_a_project_that_is_removed_elsewhere_takes_its_devices_along(two: 
     two.pass_time()
 
     assert await two.here.devices([PUSH_TOKEN, OTHER_PUSH_TOKEN]) == {}
+
+
+async def test_who_asks_while_another_looks_is_not_answered_with_what_is_old(two: TwoProcesses) -> None:
+    await two.there.mark_gone(PUSH_TOKEN, device_token="a1b2", gone_at=NOW + 1)
+    two.pass_time()
+
+    answers = await asyncio.gather(*(two.here.devices([PUSH_TOKEN]) for _ in range(3)))
+
+    assert [answer[PUSH_TOKEN].gone_at for answer in answers] == [NOW + 1] * 3
+
+
+async def test_who_looks_and_goes_away_keeps_nobody_from_looking(two: TwoProcesses) -> None:
+    await two.there.mark_gone(PUSH_TOKEN, device_token="a1b2", gone_at=NOW + 1)
+    two.pass_time()
+    gone, stays = (asyncio.create_task(two.here.devices([PUSH_TOKEN])) for _ in range(2))
+    await asyncio.sleep(0)
+
+    gone.cancel()
+
+    assert (await stays)[PUSH_TOKEN].gone_at == NOW + 1
+    assert gone.cancelled()
+
+
+async def test_after_a_look_that_failed_the_next_one_looks_again(two: TwoProcesses, tmp_path: Path) -> None:
+    await two.there.mark_gone(PUSH_TOKEN, device_token="a1b2", gone_at=NOW + 1)
+    two.pass_time()
+    with sqlite3.connect(tmp_path / "gateway.db") as outsider:
+        outsider.execute("ALTER TABLE device_changes RENAME TO hidden")
+        outsider.commit()
+        for looked in await asyncio.gather(*(two.here.devices([PUSH_TOKEN]) for _ in range(3)), return_exceptions=True):
+            assert isinstance(looked, StoreUnavailable)
+        outsider.execute("ALTER TABLE hidden RENAME TO device_changes")
+    outsider.close()
+
+    assert (await two.here.devices([PUSH_TOKEN]))[PUSH_TOKEN].gone_at == NOW + 1
 
 
 async def test_more_changes_than_are_kept_are_not_missed(two: TwoProcesses) -> None:
