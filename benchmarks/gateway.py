@@ -13,7 +13,7 @@ from benchmarks.load import SEND, get, post
 from benchmarks.mock import KEY_ID, TEAM_ID, Mock
 from benchmarks.processes import POLL_S, READY_S, Process, check_alive, running
 from benchmarks.traffic import APP_ID, FULL_NAME, PROJECT_ID
-from expo_gateway.cli import command_line
+from expo_gateway.command_line import command_line
 
 READY = "/health/ready"
 MESSAGE = b'{"to":"ExponentPushToken[first-first-first-firs]","body":"first"}'

@@ -8,26 +8,25 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
-from starlette.applications import Starlette
-from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from expo_gateway import late_doors
 from expo_gateway.admission.desk import Admission
 from expo_gateway.admission.rate import Buckets
-from expo_gateway.board import Seat
 from expo_gateway.certificates import names_of
-from expo_gateway.control import Watched, is_controlled, open_control, uncontrolled, watched
+from expo_gateway.control import Watched, is_controlled, watched
 from expo_gateway.counts import Counts
 from expo_gateway.data_dir import DATABASE
 from expo_gateway.dispatcher.holds import Holds
 from expo_gateway.dispatcher.loop import Dispatcher
 from expo_gateway.dispatcher.sender import Sender, credential_key
-from expo_gateway.doors import device_tokens, expo, health, metrics
+from expo_gateway.doors import device_tokens, expo
 from expo_gateway.doors.bodies import Bodies
 from expo_gateway.doors.control.request_faults import request_faults
-from expo_gateway.doors.http import Direct, errors_json, not_found, respond, with_plain_paths
+from expo_gateway.doors.http import Direct, DirectRoute, errors_json, not_found, respond, with_plain_paths
 from expo_gateway.doors.requests import Observed, request_id
 from expo_gateway.emulated_ports import Addresses, bind_emulators
 from expo_gateway.emulated_providers import EmulatedProviders
@@ -44,10 +43,13 @@ from expo_gateway.project_providers import RealProviders
 from expo_gateway.protocol.device import Platform, ProjectKind
 from expo_gateway.registry.base import Registry
 from expo_gateway.registry.sqlite import SqliteRegistry
-from expo_gateway.seeding import limits_of, seed_clock, seed_emulators, seed_stores
+from expo_gateway.seeding import limits_of, seed_again, seed_clock, seed_emulators, seed_stores
 from expo_gateway.settings import Settings
 from expo_gateway.sqlite_file import SqliteFile
 from expo_gateway.world import World
+
+if TYPE_CHECKING:
+    from expo_gateway.board import Seat
 
 
 class Core(Struct, frozen=True, kw_only=True):
@@ -70,7 +72,7 @@ class App(Core, frozen=True, kw_only=True):
 class Share(Struct, frozen=True, kw_only=True):
     """What a process has in common with the others that serve the same gateway."""
 
-    seat: Seat
+    seat: "Seat"
     buckets: Buckets
 
 
@@ -86,17 +88,21 @@ async def open_app(
     settings: Settings,
     directory: Path,
     *,
+    file: SqliteFile | None = None,
     clock: Callable[[], float] = time.time,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[App]:
     """Open the stores in `directory`, start the dispatcher; at the end drain and close them.
 
-    The emulators are opened by `emulators.up()`, or by the first delivery to them. OSError: their ports are taken.
+    `file`: theirs, where somebody has opened it already. The emulators are opened by `emulators.up()`, or by the first
+    delivery to them. OSError: their ports are taken.
     """
     async with AsyncExitStack() as stack:
         sockets = bind_emulators(emulators_wanted(settings))
         stack.callback(sockets.close)
-        file = await stack.enter_async_context(SqliteFile(directory / DATABASE, durability=settings.store.durability))
+        if file is None:
+            file = SqliteFile(directory / DATABASE, durability=settings.store.durability)
+            await stack.enter_async_context(file)
         outbox, registry = SqliteOutbox(file), SqliteRegistry(file)
         await prepare_stores(settings, outbox, registry)
         has_real = await _has_real(registry)
@@ -156,10 +162,10 @@ async def prepare_stores(settings: Settings, outbox: SqliteOutbox, registry: Sql
 
     SettingsError: what the settings say of projects does not go together.
     """
-    await outbox.open()
+    # In one commit: the disk takes some ms for each.
+    await asyncio.gather(outbox.open(), registry.open())
     # The lock on the directory says that whoever held a lease is dead.
     await outbox.end_leases()
-    await registry.open()
     await asyncio.to_thread(check_authorities, settings.providers.ca_file)
     await store_configured(registry, await asyncio.to_thread(configured_by, settings.projects))
     warn_of_captures(settings.forward.allowed)
@@ -241,7 +247,7 @@ async def open_core(
             receipts_need_token=settings.server.receipts_need_token,
             observer=journal,
         )
-        checks: health.Checks = {
+        checks: late_doors.Checks = {
             "server": lambda: _server_trouble(stopping, is_up=is_up()),
             "store": lambda: _store_trouble(file),
             "dispatcher": lambda: _dispatcher_trouble(dispatcher),
@@ -259,10 +265,10 @@ async def open_core(
             clock=now,
         )
         exposition = Exposition(sources, workers=share.seat if share is not None else None)
-        beyond = _beyond(settings, checks=checks, exposition=exposition)
+        beyond = late_doors.operators(settings, checks=checks, exposition=exposition, otherwise=_nothing_here)
         fault_of = None
         if tests is None:
-            beyond = uncontrolled(settings, beyond)
+            beyond = late_doors.no_control(settings, otherwise=beyond)
         else:
             tests.watched.clock.watch(dispatcher.clock_moved)
             default = World(
@@ -277,18 +283,26 @@ async def open_core(
                 holds=holds,
                 emulated=tests.watched.emulated,
                 project=project,
-            )
-            fault_of = request_faults(default)
-            beyond = await stack.enter_async_context(
-                open_control(
+                begin=partial(
+                    seed_again,
                     settings,
-                    default=default,
-                    policy=policy,
-                    emulators=tests.emulators,
-                    stopping=stopping,
-                    otherwise=beyond,
-                    clock=clock,
-                )
+                    registry,
+                    clock=tests.watched.clock,
+                    emulated=tests.watched.emulated,
+                    now=clock,
+                ),
+            )
+            stack.push_async_callback(default.close)
+            fault_of = request_faults(default)
+            beyond = late_doors.control(
+                settings,
+                stack=stack,
+                default=default,
+                policy=policy,
+                emulators=tests.emulators,
+                stopping=stopping,
+                clock=clock,
+                otherwise=beyond,
             )
         running = asyncio.create_task(dispatcher.run(), name="dispatcher")
         try:
@@ -337,7 +351,7 @@ def _platform(settings: Settings) -> Platform | None:
     return None if settings.emulator.platform == "mixed" else Platform(settings.emulator.platform)
 
 
-def _routes(settings: Settings, gateway: Gateway, *, fault_of: expo.FaultOf | None) -> list[BaseRoute]:
+def _routes(settings: Settings, gateway: Gateway, *, fault_of: expo.FaultOf | None) -> list[DirectRoute]:
     """Of Expo's API."""
     bodies = Bodies(timeout_s=settings.server.body_timeout_s)
     return [
@@ -346,17 +360,7 @@ def _routes(settings: Settings, gateway: Gateway, *, fault_of: expo.FaultOf | No
     ]
 
 
-def _beyond(settings: Settings, *, checks: health.Checks, exposition: Exposition) -> ASGIApp:
-    """What else there is."""
-    app = Starlette(
-        routes=[*health.routes(checks), *(metrics.routes(exposition.render) if settings.server.metrics else ())]
-    )
-    app.router.default = _nothing_here
-    app.router.redirect_slashes = False
-    return app
-
-
-def _asgi(routes: list[BaseRoute], requests: RequestCounts, *, otherwise: ASGIApp) -> ASGIApp:
+def _asgi(routes: list[DirectRoute], requests: RequestCounts, *, otherwise: ASGIApp) -> ASGIApp:
     return with_plain_paths(Observed(Direct(routes, otherwise=otherwise), counts=requests, clock=time.perf_counter))
 
 

@@ -1,4 +1,6 @@
-"""One connection of a client, on Hypercorn's protocol code, with what that leaves open closed.
+"""One connection of a client: its socket, its idle time and its end, whatever HTTP is spoken on it.
+
+HTTP/1.1 is ours, on h11; HTTP/2 and WebSockets are Hypercorn's protocol code, with what that leaves open closed.
 
 Hypercorn 0.18 stands between sockets and h11 or h2 well, but (each has a test in tests/test_connection.py)
 - a client that never reads holds its connection, and the request's task, for ever;
@@ -12,26 +14,50 @@ Hypercorn 0.18 stands between sockets and h11 or h2 well, but (each has a test i
 
 import asyncio
 import logging
+import socket
 from asyncio import StreamReader, StreamWriter
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Protocol
 
 import h11
-from hypercorn.app_wrappers import ASGIWrapper
-from hypercorn.asyncio.tcp_server import MAX_RECV, TCPServer
-from hypercorn.asyncio.worker_context import WorkerContext
-from hypercorn.config import Config
-from hypercorn.events import Closed, Event, RawData, Updated
-from hypercorn.protocol import ProtocolWrapper
-from hypercorn.protocol.h2 import H2Protocol
-from hypercorn.protocol.h11 import H2CProtocolRequiredError, H2ProtocolAssumedError, H11Protocol
-from hypercorn.typing import ConnectionState, LifespanState
-from hypercorn.utils import parse_socket_addr
-from hyperframe.frame import GoAwayFrame
 from starlette.types import ASGIApp
 
-from expo_gateway.connection_http1 import Http1
+from expo_gateway.connection_http1 import Address, Http1
 from expo_gateway.connection_requests import Requests
+from expo_gateway.connection_terms import Terms
+
+if TYPE_CHECKING:
+    from expo_gateway.connection_switched import Switched
+
+log = logging.getLogger(__name__)
+
+# Our choice: long enough for a client to finish its sentence and read our answer, short enough to be no burden.
+LINGER_S = 5.0
+CLOSE_S = 5.0
+READ_BYTES = 65_536
+
+
+class Spoken(Protocol):
+    """HTTP, of some version."""
+
+    @property
+    def is_sent_to(self) -> bool:
+        """Whether the client is in the middle of a request, so that it has to be heard out."""
+        ...
+
+    async def receive(self, data: bytes) -> None: ...
+
+    async def closed(self) -> None:
+        """The client is gone, or we are done with it."""
+        ...
+
+    def go_away(self) -> None:
+        """Tell the client that requests not yet sent belong on another connection."""
+        ...
+
+
+if TYPE_CHECKING:
+    from expo_gateway.connection_switched import Switched
 
 log = logging.getLogger(__name__)
 
@@ -40,39 +66,34 @@ LINGER_S = 5.0
 CLOSE_S = 5.0
 
 
-class Connection(TCPServer):
-    """`await connection.run()` returns when the client or we are done; it raises what Hypercorn, h11 and h2 raise."""
+class Connection:
+    """`await connection.run()` returns when the client or we are done; it raises what h11, h2 and Hypercorn raise."""
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        config: Config,
-        context: WorkerContext,
-        reader: StreamReader,
-        writer: StreamWriter,
-        write_timeout_s: float,
-    ) -> None:
-        loop = asyncio.get_running_loop()
-        super().__init__(ASGIWrapper(app), loop, config, context, LifespanState({}), reader, writer)  # type: ignore[arg-type]
-        self._app = app
-        self._write_timeout_s = write_timeout_s
-        self._wire: _Wire | None = None
-        self._idle_since: float | None = loop.time()
+    def __init__(self, app: ASGIApp, *, terms: Terms, reader: StreamReader, writer: StreamWriter) -> None:
+        self._terms = terms
+        self._reader = reader
+        self._writer = writer
+        self._loop = asyncio.get_running_loop()
+        self._requests = Requests(app, write_timeout_s=terms.write_timeout_s, abort=self.abort)
+        self._protocol: Spoken | None = None
+        self._sending = asyncio.Lock()
+        self._idle_since: float | None = self._loop.time()
         """None while a request is under way."""
         self._lingers: asyncio.TimerHandle | None = None
         self._ended = False
         self._is_closing = False
+        self.is_tls = writer.get_extra_info("ssl_object") is not None
+        self.client: Address = None
+        self.server: Address = None
 
     async def run(self) -> None:
         watching = asyncio.create_task(self._watch_idle())
         try:
-            requests = Requests(self._app, write_timeout_s=self._write_timeout_s, abort=self.abort)
-            async with requests:
-                self._task_group = requests
-                self.protocol = self._wire = self._make_wire(requests)
-                await self._wire.initiate()
-                await self._read_data()
+            sock = self._writer.get_extra_info("socket")
+            self.client, self.server = _address(sock, sock.getpeername()), _address(sock, sock.getsockname())
+            async with self._requests:
+                await self._begin()
+                await self._read_all()
         finally:
             watching.cancel()
             await self._close()
@@ -80,171 +101,118 @@ class Connection(TCPServer):
 
     def abort(self) -> None:
         """Cut the connection; whatever is under way is lost."""
-        self.writer.transport.abort()
+        self._writer.transport.abort()
 
     def go_away(self) -> None:
-        """Tell an HTTP/2 client that requests not yet sent belong on another connection. RFC 9113, section 6.8.
+        """Tell the client that requests not yet sent belong on another connection."""
+        if self._protocol is not None:
+            self._protocol.go_away()
 
-        Not through h2, which takes it for the end of the requests under way too.
-        """
-        wire = self._wire
-        if wire is not None and isinstance(wire.protocol, H2Protocol) and not self.writer.is_closing():
-            last_stream_id = wire.protocol.connection.highest_inbound_stream_id
-            self.writer.write(GoAwayFrame(0, last_stream_id=last_stream_id).serialize())
+    async def write(self, data: bytes) -> None:
+        async with self._sending:
+            try:
+                self._writer.write(data)
+                if self._writer.is_closing() or self._writer.transport.get_write_buffer_size():
+                    async with asyncio.timeout(self._terms.write_timeout_s):
+                        await self._writer.drain()
+            except (OSError, RuntimeError) as error:
+                if isinstance(error, TimeoutError):
+                    self.abort()
+                await self._close_protocol()
 
-    async def protocol_send(self, event: Event) -> None:
-        if isinstance(event, RawData):
-            await self._write(event.data)
-        elif isinstance(event, Closed):
-            self._end_writing()
-        elif isinstance(event, Updated):
-            self._idle_since = self.loop.time() if event.idle else None
-            if event.idle and self.context.terminated.is_set():
-                self._close_idle()
+    def write_soon(self, data: bytes) -> None:
+        """Without waiting, while there is somebody to write to."""
+        if not self._writer.is_closing():
+            self._writer.write(data)
 
-    def _make_wire(self, requests: Requests) -> "_Wire":
-        socket = self.writer.get_extra_info("socket")
-        ssl_object = self.writer.get_extra_info("ssl_object")
-        return _Wire(
-            self.app,
-            self.config,
-            self.context,
-            requests,
-            ConnectionState({}),
-            ssl_object is not None,
-            parse_socket_addr(socket.family, socket.getpeername()),
-            parse_socket_addr(socket.family, socket.getsockname()),
-            self.protocol_send,
-            ssl_object.selected_alpn_protocol() if ssl_object is not None else "http/1.1",
-        )
+    def end_writing(self) -> None:
+        """Nothing more to say. A client that is still speaking is heard out, so that it reads our answer."""
+        if self._writer.is_closing() or self._protocol is None or not self._protocol.is_sent_to:
+            self._writer.close()
+        elif self._lingers is None:
+            self._lingers = self._loop.call_later(LINGER_S, self.abort)
+            if self._writer.can_write_eof():
+                self._writer.write_eof()
 
-    async def _read_data(self) -> None:
+    def set_idle(self, is_idle: bool) -> None:
+        self._idle_since = self._loop.time() if is_idle else None
+        if is_idle and self._terms.ended.is_set():
+            self._close_idle()
+
+    async def _begin(self) -> None:
+        """TLS clients say in the handshake what they speak, others with their first words."""
+        tls = self._writer.get_extra_info("ssl_object")
+        if tls is not None and tls.selected_alpn_protocol() == "h2":
+            await self._new_switched().begin()
+        else:
+            self._protocol = Http1(self, self._requests, terms=self._terms, switch=self._switch)
+
+    async def _switch(self, connection: h11.Connection, request: h11.Request) -> None:
+        await self._new_switched().go_on(connection, request)
+
+    def _new_switched(self) -> "Switched":
+        # Hypercorn: no start should wait for it.
+        from expo_gateway.connection_switched import Switched
+
+        self._protocol = switched = Switched(self, self._requests, terms=self._terms)
+        return switched
+
+    async def _read_all(self) -> None:
         while data := await self._read():
-            if self._lingers is None and not self._is_closing:
-                await self.protocol.handle(RawData(data))
+            if self._lingers is None and not self._is_closing and self._protocol is not None:
+                await self._protocol.receive(data)
         self._ended = True
-        await self.protocol.handle(Closed())
+        await self._close_protocol()
 
     async def _read(self) -> bytes:
         """b"" at the end. Without a deadline: who waits for our answer is silent; the idle task watches the others."""
         try:
-            return await self.reader.read(MAX_RECV)
+            return await self._reader.read(READ_BYTES)
         except OSError:
             return b""
 
-    async def _write(self, data: bytes) -> None:
-        async with self.send_lock:
-            try:
-                self.writer.write(data)
-                if self.writer.is_closing() or self.writer.transport.get_write_buffer_size():
-                    async with asyncio.timeout(self._write_timeout_s):
-                        await self.writer.drain()
-            except (OSError, RuntimeError) as error:
-                if isinstance(error, TimeoutError):
-                    self.abort()
-                await self.protocol.handle(Closed())
-
-    def _end_writing(self) -> None:
-        """Nothing more to say. A client that is still speaking is heard out, so that it reads our answer."""
-        if not self._is_still_sent_to() or self.writer.is_closing():
-            self.writer.close()
-        elif self._lingers is None:
-            self._lingers = self.loop.call_later(LINGER_S, self.abort)
-            if self.writer.can_write_eof():
-                self.writer.write_eof()
-
-    def _is_still_sent_to(self) -> bool:
-        protocol = self._wire.protocol if self._wire is not None else None
-        return isinstance(protocol, H11Protocol) and protocol.connection.their_state in (h11.SEND_BODY, h11.ERROR)
+    async def _close_protocol(self) -> None:
+        if self._protocol is not None:
+            await self._protocol.closed()
 
     async def _watch_idle(self) -> None:
         """End the connection when it was idle for too long, and when it is idle at a stop.
 
-        One task that looks at a time of day, and not Hypercorn's task and timer for each request.
+        One task that looks at a time of day, and not a task and a timer for each request.
         """
-        terminated, keep_alive_s = self.context.terminated, self.config.keep_alive_timeout
-        while not terminated.is_set() and self._idle_s() < keep_alive_s:
+        ended, keep_alive_s = self._terms.ended, self._terms.keep_alive_s
+        while not ended.is_set() and self._idle_s() < keep_alive_s:
             with suppress(TimeoutError):
                 async with asyncio.timeout(keep_alive_s - self._idle_s()):
-                    await terminated.wait()
+                    await ended.wait()
         if self._idle_since is not None:
             self._close_idle()
 
     def _idle_s(self) -> float:
-        return 0.0 if self._idle_since is None else self.loop.time() - self._idle_since
+        return 0.0 if self._idle_since is None else self._loop.time() - self._idle_since
 
     def _close_idle(self) -> None:
         if not self._ended:
-            self._task_group.spawn(self._initiate_server_close)
+            self._requests.spawn(self._leave)
 
-    async def _initiate_server_close(self) -> None:
+    async def _leave(self) -> None:
         # Nothing that comes from now on is taken: it could be stored, and never answered.
         self._is_closing = True
         self.go_away()
-        await super()._initiate_server_close()
+        await self._close_protocol()
+        self._writer.close()
 
     async def _close(self) -> None:
         if self._lingers is not None:
             self._lingers.cancel()
-        self.writer.close()
+        self._writer.close()
         try:
             async with asyncio.timeout(CLOSE_S):
-                await self.writer.wait_closed()
+                await self._writer.wait_closed()
         except OSError:
             self.abort()
 
 
-class _Wire(ProtocolWrapper):
-    """Chooses between HTTP/1.1 and HTTP/2."""
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        if isinstance(self.protocol, H11Protocol):
-            self.protocol = Http1(*args[:-1])
-        self._mend()
-
-    async def handle(self, event: Event) -> None:
-        try:
-            await self.protocol.handle(event)
-        except H2ProtocolAssumedError as prior_knowledge:
-            await self._switch(prior_knowledge.data)
-        except H2CProtocolRequiredError as upgrade:
-            await self._switch(upgrade.data, headers=upgrade.headers, settings=upgrade.settings)
-
-    async def _switch(
-        self, data: bytes, *, headers: list[tuple[bytes, bytes]] | None = None, settings: bytes | None = None
-    ) -> None:
-        self.protocol = H2Protocol(
-            self.app,
-            self.config,
-            self.context,
-            self.task_group,
-            self.state,
-            self.ssl,
-            self.client,
-            self.server,
-            self.send,
-        )
-        self._mend()
-        await self.protocol.initiate(headers, settings)
-        if self.protocol.idle:
-            # The preface was taken for a request of HTTP/1.1, which stopped the idle time.
-            await self.send(Updated(idle=True))
-        if data:
-            await self.protocol.handle(RawData(data))
-
-    def _mend(self) -> None:
-        if isinstance(self.protocol, H2Protocol):
-            self.protocol.streams = _Streams()
-
-
-class _Streams(dict[int, Any]):
-    """HTTP/2 streams under way. What still comes for one that is answered is dropped."""
-
-    def __missing__(self, stream_id: int) -> "_Answered":
-        return _Answered()
-
-
-class _Answered:
-    async def handle(self, event: object) -> None:
-        """Nobody reads it any more."""
+def _address(sock: socket.socket, address: tuple[str, int]) -> Address:
+    """None: not one of the internet."""
+    return (address[0], address[1]) if sock.family in (socket.AF_INET, socket.AF_INET6) else None

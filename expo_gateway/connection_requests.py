@@ -3,13 +3,11 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from types import TracebackType
 from typing import Any
 
-from hypercorn.asyncio.task_group import TaskGroup
-from hypercorn.config import Config
-from hypercorn.typing import AppWrapper, Scope
 from starlette.types import ASGIApp
 
 from expo_gateway.doors.http import CUT
@@ -25,16 +23,31 @@ Send = Callable[[Any], Awaitable[None]]
 """Takes what an ASGI app sends, and None when it has returned."""
 
 
-class Requests(TaskGroup):
-    """The tasks of one connection: requests, and Hypercorn's own."""
+class AnswerUnread(TimeoutError):
+    """The client does not read. The app's own TimeoutErrors are another matter."""
+
+
+class Requests:
+    """The tasks of one connection: requests, and Hypercorn's own, which takes it for its TaskGroup."""
 
     def __init__(self, app: ASGIApp, *, write_timeout_s: float, abort: Callable[[], None]) -> None:
-        super().__init__(asyncio.get_running_loop())
         self._app = app
         self._write_timeout_s = write_timeout_s
         self._abort = abort
+        self._tasks = asyncio.TaskGroup()
 
-    async def spawn_app(self, app: AppWrapper, config: Config, scope: Scope, send: Send) -> Send:
+    async def __aenter__(self) -> None:
+        await self._tasks.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._tasks.__aexit__(kind, error, trace)
+
+    def spawn(self, run: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
+        self._tasks.create_task(run(*arguments))
+
+    async def spawn_app(self, app: Any, config: Any, scope: Any, send: Send) -> Send:
         """Hypercorn's door to the app, for HTTP/2 and WebSockets."""
         inbound = Inbound()
         if scope.get("http_version") != "1.1":
@@ -49,7 +62,7 @@ class Requests(TaskGroup):
     async def _answer(self, scope: Any, inbound: "Inbound", send: Send) -> None:
         try:
             await self._app(scope, inbound.get, send)
-        except TimeoutError:
+        except AnswerUnread:
             log.info("a client left the answer to %s unread; its connection was cut", scope["path"])
         except Exception:
             log.exception("%s failed", scope["path"])
@@ -67,7 +80,7 @@ class Requests(TaskGroup):
                     await send(event)
             except TimeoutError:
                 self._abort()
-                raise
+                raise AnswerUnread from None
 
         return bounded
 

@@ -5,10 +5,8 @@ it dies: a throwaway whose lock can be had was left behind (kill -9, a power cut
 """
 
 import os
-import shutil
 import sys
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -33,7 +31,6 @@ def open_data_dir(wanted: Path | None) -> Iterator[Path]:
         with _kept(wanted) as directory:
             yield directory
         return
-    _remove_left_behind(Path(tempfile.gettempdir()))
     with _throwaway() as directory:
         yield directory
 
@@ -63,6 +60,11 @@ def _kept(directory: Path) -> Iterator[Path]:
 
 @contextmanager
 def _throwaway() -> Iterator[Path]:
+    # With what they bring along a fiftieth of a start, which a kept directory does not need.
+    import shutil
+    import tempfile
+
+    _remove_left_behind(Path(tempfile.gettempdir()), remove=shutil.rmtree)
     directory = Path(tempfile.mkdtemp(prefix=THROWAWAY_PREFIX))
     try:
         with _open_lock(directory / f"{LOCK}.new") as lock:
@@ -75,7 +77,7 @@ def _throwaway() -> Iterator[Path]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _remove_left_behind(parent: Path) -> None:
+def _remove_left_behind(parent: Path, *, remove: Callable[..., None]) -> None:
     """Only what is ours beyond doubt: our prefix, our user, no link, and a lock file that nobody holds."""
     if sys.platform == "win32":
         return
@@ -85,7 +87,7 @@ def _remove_left_behind(parent: Path) -> None:
                 continue
             with (directory / LOCK).open("r+") as lock:
                 if _try_lock(lock):
-                    shutil.rmtree(directory, ignore_errors=True)
+                    remove(directory, ignore_errors=True)
         except OSError:
             # No lock file, or another start is removing it: not ours to touch.
             continue

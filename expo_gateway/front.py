@@ -16,7 +16,7 @@ from expo_gateway.certificates import OwnCertificate, followed
 from expo_gateway.emulated_ports import Addresses
 from expo_gateway.emulators.tls import EmulatorTls
 from expo_gateway.errors import CannotStart
-from expo_gateway.listener import Served, bind, bind_for_each, close_all, serving, url_of
+from expo_gateway.listener import Served, bind, bind_anew, bind_for_each, close_all, serving, url_of
 from expo_gateway.settings import Settings
 
 
@@ -29,6 +29,15 @@ class FrontSockets(Struct, frozen=True, kw_only=True):
 
     def close(self) -> None:
         close_all((*self.gateway, *self.proxy))
+
+    def anew(self) -> "FrontSockets":
+        """Others on the same addresses, for a successor. Of `bind_fronts` only. OSError."""
+        gateway = bind_anew(self.gateway)
+        try:
+            return FrontSockets(gateway=gateway, proxy=bind_anew(self.proxy))
+        except OSError:
+            close_all(gateway)
+            raise
 
 
 class Ready(Struct, frozen=True, kw_only=True):

@@ -12,19 +12,19 @@ import ssl
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
-from hypercorn.asyncio.worker_context import WorkerContext
-from hypercorn.config import Config
 from msgspec import Struct
 from starlette.types import ASGIApp
 
-from expo_gateway.connection import Connection
-from expo_gateway.connection_requests import MAX_WAITING
+from expo_gateway.connection_terms import Terms
 from expo_gateway.errors import CannotStart, SettingsError
 from expo_gateway.settings import Server
 
 if sys.platform != "win32":
     import resource
+if TYPE_CHECKING:
+    from expo_gateway.connection import Connection
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ async def serving(
     `also` is served and drained in the same way. The apps' lifespan is their own affair: who opened them closes them.
     CannotStart: the port was taken after `bind`.
     """
-    listener = _Listener(config=_config(settings), write_timeout_s=settings.write_timeout_s)
+    listener = _Listener(Terms(keep_alive_s=settings.keep_alive_s, write_timeout_s=settings.write_timeout_s))
     main = [Served(app=app, sock=sock, tls=tls) for sock in sockets]
     servers: list[asyncio.Server] = []
     trouble: Exception | None = None
@@ -83,26 +83,20 @@ async def serving(
 
 
 class _Listener:
-    def __init__(self, *, config: "_Config", write_timeout_s: float) -> None:
-        self._config = config
-        self._write_timeout_s = write_timeout_s
-        self._context = WorkerContext(None)
+    def __init__(self, terms: Terms) -> None:
+        self._terms = terms
         self._connections: dict[asyncio.Task[None], Connection] = {}
         self._max_connections = max_connections()
 
     async def listen(self, served: Served, connections: asyncio.TaskGroup) -> asyncio.Server:
+        # h11: where Granian listens, nobody needs it.
+        from expo_gateway.connection import Connection
+
         def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             if len(self._connections) >= self._max_connections:
                 writer.transport.abort()
                 return
-            connection = Connection(
-                served.app,
-                config=self._config,
-                context=self._context,
-                reader=reader,
-                writer=writer,
-                write_timeout_s=self._write_timeout_s,
-            )
+            connection = Connection(served.app, terms=self._terms, reader=reader, writer=writer)
             task = connections.create_task(_guarded(connection))
             self._connections[task] = connection
             task.add_done_callback(self._connections.pop)
@@ -121,12 +115,12 @@ class _Listener:
 
     async def drain(self, drain_s: float) -> None:
         """Idle connections close now, busy ones after their answers, and after `drain_s` whoever is left."""
-        self._config.draining = True
+        self._terms.draining = True
         for connection in self._connections.values():
             connection.go_away()
         # What clients have said already is read and answered before idle connections close.
         await self._wait(min(LAST_WORDS_S, drain_s))
-        await self._context.terminated.set()
+        self._terms.ended.set()
         await self._wait(drain_s)
         if self._connections:
             log.warning("%d connections were still busy after %g seconds and are cut", len(self._connections), drain_s)
@@ -149,7 +143,7 @@ def max_connections() -> int:
     return MAX_CONNECTIONS if files == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, files // 2)
 
 
-async def _guarded(connection: Connection) -> None:
+async def _guarded(connection: "Connection") -> None:
     """A client's nonsense, or a bug under us, ends its connection and no other."""
     try:
         await connection.run()
@@ -158,32 +152,6 @@ async def _guarded(connection: Connection) -> None:
     except* Exception as errors:
         log.warning("a connection failed: %r", errors.exceptions)
         log.debug("where it failed", exc_info=errors)
-
-
-class _Config(Config):
-    """Hypercorn's, with the traps closed that are settings."""
-
-    draining = False
-
-    def response_headers(self, protocol: str) -> list[tuple[bytes, bytes]]:
-        headers = super().response_headers(protocol)
-        if self.draining and protocol == "h11":
-            headers.append((b"connection", b"close"))
-        return headers
-
-
-def _config(settings: Server) -> _Config:
-    config = _Config()
-    config.errorlog = None
-    # doors/requests.py writes it, with the request's id.
-    config.accesslog = None
-    config.include_server_header = False
-    config.keep_alive_timeout = settings.keep_alive_s
-    # At this number HTTP/2 requests in flight get no answer, so it is out of reach.
-    config.keep_alive_max_requests = 10**9
-    config.h2_max_concurrent_streams = 64
-    config.max_app_queue_size = MAX_WAITING
-    return config
 
 
 def bind_for_each(count: int, host: str, port: int, *, option: str = "--port") -> list[list[socket.socket]]:
@@ -204,6 +172,18 @@ def bind_for_each(count: int, host: str, port: int, *, option: str = "--port") -
             close_all(sockets)
         raise
     return bound
+
+
+def bind_anew(sockets: Sequence[socket.socket]) -> list[socket.socket]:
+    """The same addresses as those of `bind_for_each`, which still have them: not listening yet. OSError."""
+    anew: list[socket.socket] = []
+    try:
+        for sock in sockets:
+            anew.append(_bound(sock.family, sock.getsockname()[:2], shared=True))
+    except OSError:
+        close_all(anew)
+        raise
+    return anew
 
 
 def bind(host: str, port: int, *, option: str = "--port", shared: bool = False) -> list[socket.socket]:

@@ -1,17 +1,19 @@
 """The process: its data directory, its ports, its signals, and the app served in between."""
 
 import asyncio
+import atexit
 import logging
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from expo_gateway.certificates import load_own_certificate
-from expo_gateway.data_dir import open_data_dir
+from expo_gateway.data_dir import DATABASE, open_data_dir
 from expo_gateway.front import (
     Certificates,
     Ready,
@@ -24,7 +26,11 @@ from expo_gateway.front import (
 )
 from expo_gateway.logs import warm_up
 from expo_gateway.settings import Settings
+from expo_gateway.sqlite_file import SqliteFile
 from expo_gateway.stop_signals import INTERRUPT, exit_code_of, stop_signals
+
+if TYPE_CHECKING:
+    from expo_gateway.app import App
 
 log = logging.getLogger(__name__)
 
@@ -66,18 +72,20 @@ async def _run(settings: Settings, directory: Path, announce: Callable[[Ready], 
             load_own_certificate, settings.server.tls_certificate, settings.server.tls_key, clock=time.time
         )
         sockets = bind_front(settings)
-        # A taken port is said without it.
-        from expo_gateway.app import open_app
-
         async with AsyncExitStack() as stack:
             stack.callback(sockets.close)
             with _telling(settings):
-                app = await stack.enter_async_context(open_app(settings, directory))
+                file = SqliteFile(directory / DATABASE, durability=settings.store.durability)
+                # The disk makes the file while the interpreter reads the rest. A taken port is said without either.
+                _, load = await asyncio.gather(stack.enter_async_context(file), asyncio.to_thread(_load_app))
+                app = await stack.enter_async_context(load(settings, directory, file=file))
                 emulators = app.emulators
                 if shows_emulators_certificate(settings):
                     await emulators.up()
             certificates = Certificates(own=own, emulators=emulators.tls)
             addresses = emulators.addresses
+            if settings.server.http == "granian":
+                _leave_at_exit()
             await stack.enter_async_context(
                 open_front(app.asgi, settings, sockets=sockets, certificates=certificates, addresses=addresses)
             )
@@ -90,6 +98,19 @@ async def _run(settings: Settings, directory: Path, announce: Callable[[Ready], 
             await stop.wait()
             app.stopping.set()
             log.info("stopping: requests and deliveries under way get to finish; a second signal ends at once")
+
+
+def _leave_at_exit() -> None:
+    """Granian's threads must not meet the interpreter's end, and who ends in order leaves before: this is a failure."""
+    from expo_gateway.granian_listener import leave
+
+    atexit.register(leave, 1)
+
+
+def _load_app() -> "Callable[..., AbstractAsyncContextManager[App]]":
+    from expo_gateway.app import open_app
+
+    return open_app
 
 
 @contextmanager

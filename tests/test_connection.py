@@ -92,7 +92,10 @@ async def test_a_client_that_never_reads_is_cut_after_the_write_timeout(caplog: 
         assert loop.time() - started_at < WAIT_S
 
 
-async def test_a_client_that_withholds_its_http2_window_is_cut_after_the_write_timeout() -> None:
+async def test_a_client_that_withholds_its_http2_window_is_cut_after_the_write_timeout(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
     app = Played()
     async with played(app, write_timeout_s=0.2) as port, connect(port) as (reader, writer):
         client = H2Client(reader, writer)
@@ -101,6 +104,26 @@ async def test_a_client_that_withholds_its_http2_window_is_cut_after_the_write_t
 
         async with asyncio.timeout(WAIT_S):
             await app.cut.wait()
+
+    assert "a client left the answer to /large unread" in caplog.text
+
+
+@pytest.mark.parametrize("is_http2", [False, True])
+async def test_a_timeout_of_the_app_is_not_blamed_on_the_client(
+    is_http2: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with played(Played()) as port, connect(port) as (reader, writer):
+        if is_http2:
+            client = H2Client(reader, writer)
+            client.request("/timeout", method="GET", end=True)
+            await client.until(lambda event: isinstance(event, h2.events.ResponseReceived))
+        else:
+            writer.write(b"GET /timeout HTTP/1.1\r\nhost: exp.host\r\n\r\n")
+            assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 500")
+
+    assert "/timeout failed" in caplog.text
+    assert "unread" not in caplog.text
 
 
 async def test_the_app_hears_that_its_client_left() -> None:

@@ -28,10 +28,21 @@ NOT_BEFORE_THE_FIRST_REQUEST = {
     "expo_gateway.emulators.apns",
     "expo_gateway.emulators.fcm",
     "expo_gateway.emulators.oauth",
+    "hypercorn",
+    "h2",
+    "wsproto",
+    "starlette.routing",
+    "starlette.requests",
+    "email",
+    "http.client",
+    "expo_gateway.doors.control.door",
+    "expo_gateway.doors.runs",
+    "expo_gateway.run_worlds",
 }
 # In the order of what they cost; providers and logs load theirs once the gateway serves.
 NOT_BEFORE_READY = {
     "pydantic",
+    "typer",
     "rich",
     "structlog",
     "aiohttp",
@@ -53,13 +64,13 @@ NOT_BEFORE_READY = {
 
 SERVE_AND_STOP = """
 import gc, json, os, signal, sys
-from expo_gateway import cli
+from expo_gateway import cli, serve
 
 def say(ready):
     print(json.dumps({"loaded": sorted(sys.modules), "collects": gc.isenabled()}))
     os.kill(os.getpid(), signal.SIGTERM)
 
-cli.print_json = say
+serve.print_json = say
 code = cli.main(["serve", "--json", "--port", "0"])
 print(json.dumps({"code": code, "frozen": gc.get_freeze_count(), "collects": gc.isenabled()}))
 """

@@ -8,10 +8,9 @@ from collections.abc import Callable
 from typing import cast
 
 import orjson
-from starlette.routing import BaseRoute, Route
 
 from expo_gateway.doors.bodies import Bodies
-from expo_gateway.doors.http import Answer, JsonEndpoint
+from expo_gateway.doors.http import Answer, DirectRoute, JsonEndpoint
 from expo_gateway.errors import RequestRefused
 from expo_gateway.gateway import Gateway
 from expo_gateway.protocol.body import inflate
@@ -24,10 +23,12 @@ PLATFORMS = {"apns": Platform.IOS, "fcm": Platform.ANDROID}
 # Our choice: ten times the longest that Apple and Google issue.
 MAX_FIELD_CHARS = 4096
 
+# Of bundle ids and package names: letters, digits, dots, and a hyphen with Apple, an underscore with Google.
+_APP_ID = re.compile(r"[A-Za-z0-9._-]{1,255}", re.ASCII)
 _FULL_NAME = re.compile(r"@[\w.-]{1,100}/[\w.-]{1,100}", re.ASCII)
 
 
-def routes(gateway: Gateway, *, request_id: Callable[[], str], bodies: Bodies) -> list[BaseRoute]:
+def routes(gateway: Gateway, *, request_id: Callable[[], str], bodies: Bodies) -> list[DirectRoute]:
     async def get_expo_push_token(body: bytes) -> bytes:
         fields = _fields(body, {**_DEVICE, "projectId": optional(uuid), "experienceId": optional(_full_name)})
         project_id, full_name = fields.get("projectId"), fields.get("experienceId")
@@ -63,8 +64,8 @@ def routes(gateway: Gateway, *, request_id: Callable[[], str], bodies: Bodies) -
         return JsonEndpoint(answer, request_id=request_id, bodies=bodies)
 
     return [
-        Route("/--/api/v2/push/getExpoPushToken", endpoint(get_expo_push_token)),
-        Route("/--/api/v2/push/updateDeviceToken", endpoint(update_device_token)),
+        DirectRoute("/--/api/v2/push/getExpoPushToken", endpoint(get_expo_push_token)),
+        DirectRoute("/--/api/v2/push/updateDeviceToken", endpoint(update_device_token)),
     ]
 
 
@@ -83,6 +84,10 @@ def _field(value: object, path: str) -> Issue | None:
     return issue
 
 
+def _app_id(value: object, path: str) -> Issue | None:
+    return non_empty(value, path) or (None if _APP_ID.fullmatch(str(value)) else (path, "Invalid"))
+
+
 def _full_name(value: object, path: str) -> Issue | None:
     return non_empty(value, path) or (None if _FULL_NAME.fullmatch(str(value)) else (path, "Invalid"))
 
@@ -91,6 +96,6 @@ _DEVICE: dict[str, Check] = {
     "type": one_of(*PLATFORMS),
     "deviceId": _field,
     "development": optional(boolean),
-    "appId": _field,
+    "appId": _app_id,
     "deviceToken": _field,
 }

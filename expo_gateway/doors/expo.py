@@ -7,10 +7,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection
 
 import msgspec
-from starlette.routing import BaseRoute, Route
 
 from expo_gateway.doors.bodies import Bodies
-from expo_gateway.doors.http import BearerAnswer, BearerEndpoint, ConnectionCut, forced_refusal
+from expo_gateway.doors.http import BearerAnswer, BearerEndpoint, ConnectionCut, DirectRoute, forced_refusal
 from expo_gateway.errors import RequestRefused
 from expo_gateway.gateway import Gateway
 from expo_gateway.protocol.body import inflate
@@ -27,7 +26,7 @@ FaultOf = Callable[[Collection[str]], Awaitable[RequestAct | None]]
 
 def routes(
     gateway: Gateway, *, request_id: Callable[[], str], bodies: Bodies, fault_of: FaultOf | None = None
-) -> list[BaseRoute]:
+) -> list[DirectRoute]:
     """The send door answers at `/` too: Symfony's notifier drops the path of a custom host."""
 
     async def send(body: bytes, /, *, bearer: str | None) -> bytes:
@@ -48,9 +47,9 @@ def routes(
         return BearerEndpoint(answer, request_id=request_id, bodies=bodies)
 
     return [
-        Route(f"{API}/push/send", endpoint(send)),
-        Route(f"{API}/push/getReceipts", endpoint(get_receipts)),
-        Route("/", endpoint(send)),
+        DirectRoute(f"{API}/push/send", endpoint(send)),
+        DirectRoute(f"{API}/push/getReceipts", endpoint(get_receipts)),
+        DirectRoute("/", endpoint(send)),
     ]
 
 

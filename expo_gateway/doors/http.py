@@ -9,7 +9,7 @@ from hashlib import sha1
 from typing import Final, Protocol
 
 import orjson
-from starlette.routing import BaseRoute, Route
+from msgspec import Struct
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from expo_gateway.doors.bodies import Bodies, ClientGone
@@ -249,18 +249,19 @@ def _unavailable() -> RequestRefused:
     return RequestRefused("SERVICE_UNAVAILABLE", text, status=503, is_transient=True)
 
 
+class DirectRoute(Struct, frozen=True):
+    """A path without parameters, and what answers there; it sees to methods and errors itself."""
+
+    path: str
+    endpoint: JsonEndpoint
+
+
 class Direct:
-    """The routes of Expo's API by their paths, ahead of Starlette, which would take twice the time of a small request.
+    """Endpoints by their paths, ahead of Starlette, which takes twice the time of a small request and a tenth of a
+    start."""
 
-    Their paths have no parameters, and their endpoints see to methods and errors themselves.
-    """
-
-    def __init__(self, routes: Sequence[BaseRoute], *, otherwise: ASGIApp) -> None:
-        self._routes = {
-            route.path: route
-            for route in routes
-            if isinstance(route, Route) and isinstance(route.endpoint, JsonEndpoint)
-        }
+    def __init__(self, routes: Sequence[DirectRoute], *, otherwise: ASGIApp) -> None:
+        self._routes = {route.path: route for route in routes}
         self._otherwise = otherwise
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -270,6 +271,10 @@ class Direct:
         else:
             scope["route"] = route  # as Starlette does
             await route.endpoint(scope, receive, send)
+
+
+def is_under(prefix: str, path: str) -> bool:
+    return path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in ("", "/")
 
 
 def with_plain_paths(app: ASGIApp) -> ASGIApp:

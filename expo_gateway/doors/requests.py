@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Callable
 from urllib.parse import quote
 
-from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from expo_gateway.doors.http import REFUSED_WITH
@@ -97,5 +96,5 @@ def _shown(path: str) -> str:
 
 def _route(scope: Scope) -> str:
     """The path as it is declared, not as it was asked for: there are few of them."""
-    route = scope.get("route")
-    return route.path if isinstance(route, Route) else OTHER
+    path = getattr(scope.get("route"), "path", None)
+    return path if isinstance(path, str) else OTHER

@@ -6,11 +6,10 @@ from collections.abc import Awaitable, Callable
 
 import httpx
 import pytest
-from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from expo_gateway.doors.bodies import Bodies
-from expo_gateway.doors.http import Direct, JsonEndpoint, errors_json, etag, with_plain_paths
+from expo_gateway.doors.http import Direct, DirectRoute, JsonEndpoint, errors_json, etag, with_plain_paths
 from expo_gateway.errors import RequestRefused, StoreUnavailable
 from expo_gateway.protocol.body import MAX_BODY_BYTES
 
@@ -196,14 +195,14 @@ async def test_an_encoding_that_nobody_can_read_here_is_named() -> None:
 
 
 async def test_a_route_of_ours_is_found_ahead_of_others_and_keeps_its_name() -> None:
-    route = Route("/ours", endpoint())
+    route = DirectRoute("/ours", endpoint())
     elsewhere: list[str] = []
 
     async def otherwise(scope: Scope, receive: Receive, send: Send) -> None:
         elsewhere.append(scope["path"])
         await endpoint()(scope, receive, send)
 
-    direct = Direct([route, Route("/health", otherwise)], otherwise=otherwise)
+    direct = Direct([route], otherwise=otherwise)
     seen: list[Scope] = []
 
     async def noted(scope: Scope, receive: Receive, send: Send) -> None:
