@@ -6,6 +6,7 @@ Nothing differs but the address and who signed the certificate. The emulators ma
 import asyncio
 import logging
 import secrets
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,7 +15,6 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from expo_gateway.dispatcher.sender import ProjectProviders
 from expo_gateway.emulated_ports import LOOPBACK, Addresses
-from expo_gateway.emulators.tls import EmulatorTls
 from expo_gateway.protocol.apns import ApnsRequest
 from expo_gateway.protocol.fcm import FcmRequest
 from expo_gateway.protocol.receipt import expo_error
@@ -38,6 +38,10 @@ def service_account_of(fcm_project: str) -> str:
 
 
 SERVICE_ACCOUNT = service_account_of(FCM_PROJECT)
+
+# Our choice: long enough to send away all who wait for a connection that failed. The emulators are on this machine, and
+# who moves a clock to a retry must not meet a pause of real time there.
+RECONNECT_PAUSE_S = 0.001
 
 NO_EMULATOR = expo_error("The emulator could not be opened.")
 NO_EMULATOR_BACKOFF = Backoff(first_s=1.0)
@@ -128,19 +132,20 @@ class EmulatedProviders:
         self,
         addresses: Addresses,
         *,
-        tls: EmulatorTls,
+        tls_context: Callable[[], ssl.SSLContext],
         apns_key: Callable[[], SigningKey],
         fcm_key: "Callable[[], SigningKey | Credentials]",
         clock: Callable[[], float],
         magic_devices: bool = True,
         after: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
-        """The keys are asked for in a thread, when the providers are made; the emulators trust them from then on.
+        """Keys and context are asked for in a thread, when the providers are made; the emulators trust the keys from
+        then on. `tls_context`: of a client of the APNs emulator, `EmulatorTls.client_context`.
 
         A key of FCM's is that of the default world's account; other accounts come as credentials. `magic_devices`:
         those of magic push tokens have their outcomes. `after`: see `LateProvider`.
         """
-        self._apns = LateProvider(partial(_apns_provider, addresses, tls, apns_key, clock), after=after)
+        self._apns = LateProvider(partial(_apns_provider, addresses, tls_context, apns_key, clock), after=after)
         self._fcm = LateProvider(partial(_fcm_provider, addresses, fcm_key, clock), after=after)
         self.apns: Provider[ApnsRequest] = MagicProvider(self._apns) if magic_devices else self._apns
         self.fcm: Provider[FcmRequest] = MagicProvider(self._fcm) if magic_devices else self._fcm
@@ -150,7 +155,7 @@ class EmulatedProviders:
         """Make the providers, so that the first message need not wait for them."""
         for provider in (self._apns, self._fcm):
             try:
-                await provider.warm_up()
+                await asyncio.shield(provider.warm_up())
             except Exception as error:
                 log.error("a provider could not be made, the next message tries again: %s", error)
 
@@ -164,9 +169,13 @@ class EmulatedProviders:
 
 
 def _apns_provider(
-    addresses: Addresses, tls: EmulatorTls, key_of: Callable[[], SigningKey], clock: Callable[[], float]
+    addresses: Addresses,
+    tls_context: Callable[[], ssl.SSLContext],
+    key_of: Callable[[], SigningKey],
+    clock: Callable[[], float],
 ) -> Provider[ApnsRequest]:
     from expo_gateway.providers.apns import PRODUCTION, SANDBOX, ApnsEndpoint, ApnsKey, ApnsProvider
+    from expo_gateway.providers.apns_limits import ApnsLimits
 
     key = key_of()
 
@@ -177,9 +186,10 @@ def _apns_provider(
         key=ApnsKey(key_id=key.key_id, team_id=TEAM_ID, private_key_pem=key.private_pem),
         production=here(PRODUCTION),
         sandbox=here(SANDBOX),
-        ssl_context=tls.client_context(("h2",)),
+        ssl_context=tls_context(),
         clock=clock,
         emulated=True,
+        limits=ApnsLimits(first_pause_s=RECONNECT_PAUSE_S, max_pause_s=RECONNECT_PAUSE_S),
     )
 
 
@@ -203,4 +213,7 @@ def _fcm_provider(
 
     key = key_of()
     account = service_account(FCM_PROJECT, key, addresses) if isinstance(key, SigningKey) else key
-    return FcmProvider(service_account=account, endpoint=addresses.fcm_url, clock=clock, emulated=True)
+    # The token endpoint is our own and may be asked at once: a fault that is over is to be over.
+    return FcmProvider(
+        service_account=account, endpoint=addresses.fcm_url, clock=clock, emulated=True, failed_for_s=0.0
+    )

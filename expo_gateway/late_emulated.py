@@ -103,7 +103,7 @@ def providers_of(
 
     return EmulatedProviders(
         emulators.addresses,
-        tls=emulators.tls,
+        tls_context=emulators.tls.client_context,
         apns_key=apns_key,
         fcm_key=fcm_key,
         clock=clock,

@@ -5,6 +5,7 @@ import os
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from itertools import count
 
 from expo_gateway.admission.desk import Admission
@@ -36,6 +37,8 @@ class RunMaker:
         self._emulators = emulators
         self._policy = policy
         self._keys = RunKeys(emulators.addresses)
+        # One for all: each takes some milliseconds to make.
+        self._tls_context = cache(emulators.tls.client_context)
         self._numbers = count(1)
         self.all_open = OpenProviders()
 
@@ -111,7 +114,7 @@ class RunMaker:
     def _providers(self, credential: RunCredential, clock: RunClock) -> EmulatedProviders:
         return EmulatedProviders(
             self._emulators.addresses,
-            tls=self._emulators.tls,
+            tls_context=self._tls_context,
             apns_key=credential.apns_key,
             clock=clock.now,
             magic_devices=self._policy.magic,

@@ -57,6 +57,7 @@ class SeedDevice(_Part, frozen=True, kw_only=True):
     app_id: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
     sandbox: bool = False
     unregistered_at: Instant | None = None
+    gone_at: Instant | None = None
 
     def __repr__(self) -> str:
         return f"SeedDevice(platform={self.platform!r}, project={self.project!r})"  # tokens are secrets
@@ -171,8 +172,9 @@ def _wrong_devices(seed: Seed) -> Iterator[tuple[str, str]]:
             near = difflib.get_close_matches(device.project, names, n=1)
             hint = f"did you mean {near[0]}?" if near else "name it under projects"
             yield f"{here}.project", f"the seed has no project {device.project}; {hint}"
-        if device.unregistered_at is not None:
-            yield from _wrong_instant(device.unregistered_at, f"{here}.unregistered_at")
+        for key in ("unregistered_at", "gone_at"):
+            if (at := getattr(device, key)) is not None:
+                yield from _wrong_instant(at, f"{here}.{key}")
         seen.add(device.push_token)
 
 

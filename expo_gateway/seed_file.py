@@ -6,9 +6,10 @@ Of YAML only what means the same to every reader: no dates, and no words for tru
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import Struct
 
 from expo_gateway.errors import SettingsError
 
@@ -20,8 +21,7 @@ LineOf = Callable[[str], int | None]
 """`devices[2].platform` -> the line where that begins, from 1, or the nearest that contains it; None: not known."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeedFile:
+class SeedFile(Struct, frozen=True, kw_only=True):
     path: Path
     value: object
     line_of: LineOf

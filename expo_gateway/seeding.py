@@ -3,6 +3,9 @@
 Applying it again changes nothing: what is as the seed wants it stays, with all that happened to it.
 """
 
+import logging
+from collections.abc import Callable
+
 from msgspec.structs import replace
 
 from expo_gateway.admission.limits import Limits
@@ -16,6 +19,8 @@ from expo_gateway.protocol.project import ConfiguredProject
 from expo_gateway.registry.base import Registry
 from expo_gateway.seed import Seed, SeedDevice, SeedProject, instant
 from expo_gateway.settings import Settings
+
+log = logging.getLogger(__name__)
 
 # Our choice: one transaction each.
 DEVICES_AT_ONCE = 1000
@@ -52,14 +57,30 @@ async def seed_stores(settings: Settings, registry: Registry, *, is_controlled: 
         await _enrol(wanted[first : first + DEVICES_AT_ONCE], registry)
 
 
+async def seed_again(
+    settings: Settings, registry: Registry, *, clock: RunClock, emulated: EmulatedWorld, now: Callable[[], float]
+) -> None:
+    """All but the limits, which know how they were, into a default world that was emptied. `now` is real time.
+
+    Raises StoreUnavailable. A project of the seed that sends to Apple and Google by now stays without its devices.
+    """
+    seed_clock(settings.seed, clock)
+    try:
+        await seed_stores(settings, registry, is_controlled=True, now=now())
+    except SettingsError as error:
+        log.warning("the seed's projects and devices can't be brought back: %s", error)
+    seed_emulators(settings, emulated)
+
+
 def seed_clock(seed: Seed | None, clock: RunClock) -> None:
     """First: the rest goes by it."""
     if seed is None or seed.clock is None:
         return
-    if seed.clock.at is not None:
-        clock.set(instant(seed.clock.at))
+    at = None if seed.clock.at is None else instant(seed.clock.at)
     if seed.clock.frozen:
-        clock.freeze()
+        clock.freeze(at)
+    elif at is not None:
+        clock.set(at)
 
 
 def limits_of(seed: Seed | None) -> Limits:
@@ -96,7 +117,8 @@ def device_of(one: SeedDevice, *, project: Project, platform: Platform | None, n
         device_token=token.lower() if device.platform is Platform.IOS else token,
         app_id=one.app_id or device.app_id,
         sandbox=one.sandbox,
-        registered_at=now if one.unregistered_at is None else min(now, instant(one.unregistered_at)),
+        registered_at=min([now, *(instant(at) for at in (one.unregistered_at, one.gone_at) if at is not None)]),
+        gone_at=None if one.gone_at is None else instant(one.gone_at),
     )
 
 

@@ -137,7 +137,7 @@ async def _work(worker: WorkerPlan, wire: Wire) -> None:
         await registry.open()
         providers = EmulatedProviders(
             worker.addresses,
-            tls=plan.prepared.tls,
+            tls_context=plan.prepared.tls.client_context,
             apns_key=lambda: plan.prepared.apns_key,
             fcm_key=lambda: plan.prepared.fcm_key,
             clock=clock,

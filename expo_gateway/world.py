@@ -64,6 +64,8 @@ class World:
     """Captures, virtual devices and faults."""
     project: Project
     """Of push tokens that nobody registered."""
+    begin: Callable[[], Awaitable[None]] = field(default=_nothing, repr=False)
+    """Puts what a seed says into the empty world, for each reset."""
     on_close: Callable[[], Awaitable[None]] = field(default=_nothing, repr=False)
     """Ends what the world was made with."""
 
@@ -79,7 +81,8 @@ class World:
         return self.name is None
 
     async def reset(self) -> None:
-        """Begin again: no deliveries, captures, faults or devices, nothing to be sent; real time, default limits.
+        """Begin again, as at the start: no deliveries and captures, nothing to be sent; faults, devices, clock and
+        limits of the seed, or none.
 
         The default world keeps what was registered: only its virtual devices go. StoreUnavailable: it is half done.
         """
@@ -94,6 +97,7 @@ class World:
         self.emulated.inbox.clear()
         self.holds.clear()
         self.journal.clear()
+        await self.begin()
 
     async def close(self) -> None:
         """Whoever waits in it is told that it did not come."""

@@ -16,7 +16,7 @@ from typing import Any, get_args, get_origin
 import msgspec
 import typer.main
 
-from expo_gateway.cli import command_line
+from expo_gateway.command_line import command_line
 from expo_gateway.project_settings import ProjectTable
 from expo_gateway.settings import Setting, describe_settings
 

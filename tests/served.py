@@ -22,7 +22,8 @@ POST_HEAD = b"POST %s HTTP/1.1\r\nhost: exp.host\r\ncontent-length: %d\r\n\r\n"
 
 @dataclass(slots=True)
 class Played:
-    """/held waits for `release`, /early refuses and leaves the body unread, /size counts it, /large is 8 MB."""
+    """/held waits for `release`, /early refuses and leaves the body unread, /size counts it, /large is 8 MB, /timeout
+    fails."""
 
     release: asyncio.Event = field(default_factory=asyncio.Event)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
@@ -31,10 +32,9 @@ class Played:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.arrived.set()
-        answer = {"/early": self._early, "/held": self._held, "/size": _size, "/large": self._large}.get(
-            scope["path"], _hello
-        )
-        await answer(receive, send)
+        answers = {"/early": self._early, "/held": self._held, "/large": self._large}
+        answers |= {"/size": _size, "/timeout": _time_out}
+        await answers.get(scope["path"], _hello)(receive, send)
 
     async def _early(self, receive: Receive, send: Send) -> None:
         await _respond(send, 413, b"too large")
@@ -72,6 +72,10 @@ async def _size(receive: Receive, send: Send) -> None:
             return
         size_bytes, more = size_bytes + len(event["body"]), event["more_body"]
     await _respond(send, 200, b"%d" % size_bytes)
+
+
+async def _time_out(receive: Receive, send: Send) -> None:
+    raise TimeoutError("something of the app's own took too long")
 
 
 async def _respond(send: Send, status: int, body: bytes) -> None:

@@ -14,7 +14,7 @@ import typer.main
 
 from expo_gateway import __version__
 from expo_gateway.app import open_app
-from expo_gateway.cli import command_line
+from expo_gateway.command_line import command_line
 from expo_gateway.emulators.apns_answers import ApnsReason
 from expo_gateway.protocol.receipt import ReceiptError
 from expo_gateway.providers import apns_reasons, fcm_answers

@@ -20,6 +20,7 @@ FLOORS: list[set[str]] = [
     {"protocol"},
     {"sqlite"},
     {"registry", "outbox", "providers", "emulators", "admission"},
+    {"recipients"},
     {"gateway", "dispatcher", "journal"},
     {"world"},
     {"runs"},
@@ -28,13 +29,25 @@ FLOORS: list[set[str]] = [
 ]
 ROOF = {
     *("settings", "logs", "data_dir", "listener", "granian_listener", "front"),
-    *("connection", "connection_http1", "connection_requests"),
+    *("connection", "connection_http1", "connection_requests", "connection_switched", "connection_terms"),
     *("counts", "board", "supervisor", "child", "worker", "emulated_ports", "emulated_providers", "late_emulated"),
     *("certificates", "forward_proxy", "hosts_front", "proxy_door"),
     *("commands", "project_settings", "project_files", "project_providers", "live_projects"),
     *("forward_settings", "forwarding", "seed", "seed_file", "seeding", "settings_sections"),
-    *("control", "run_worlds", "run_providers"),
-    *("exposition", "emulated", "app", "server", "stop_signals", "cli", "testing", "pytest_plugin", "__main__"),
+    *("control", "control_doors", "late_doors", "run_worlds", "run_providers"),
+    *(
+        "exposition",
+        "emulated",
+        "app",
+        "server",
+        "stop_signals",
+        "cli",
+        "command_line",
+        "serve",
+        "testing",
+        "pytest_plugin",
+        "__main__",
+    ),
 }
 # Beyond the floors: a door translates; it asks the gateway and knows nothing of what lies behind it.
 BARRED = {
@@ -47,7 +60,7 @@ ALL_SEEING_DOOR = f"{PACKAGE}.doors.control"
 # What a door may have of the others: what every door needs of HTTP.
 SHARED_BY_DOORS = (f"{PACKAGE}.doors.http", f"{PACKAGE}.doors.bodies")
 
-HYPERCORN = ("connection", "connection_http1", "connection_requests", "listener", "emulators.fcm_listener")
+HYPERCORN = ("connection_switched", "emulators.fcm_listener")
 LIBRARIES: dict[str, Callable[[str], bool]] = {
     "aioapns": lambda module: unit_of(module) == "providers",
     "pyfcm": lambda module: unit_of(module) == "providers",
@@ -55,7 +68,7 @@ LIBRARIES: dict[str, Callable[[str], bool]] = {
     "hypercorn": lambda module: module.split(".", 1)[1] in HYPERCORN,
     "granian": lambda module: module == f"{PACKAGE}.granian_listener",
     "signal": lambda module: module.split(".", 1)[1] in ("stop_signals", "supervisor", "child"),
-    "typer": lambda module: module == f"{PACKAGE}.cli" or module.startswith(f"{PACKAGE}.commands."),
+    "typer": lambda module: module == f"{PACKAGE}.command_line" or module.startswith(f"{PACKAGE}.commands."),
 }
 
 Imports = Mapping[str, set[str]]

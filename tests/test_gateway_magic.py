@@ -11,12 +11,13 @@ from expo_gateway.gateway import Gateway, Tickets, TokenPolicy
 from expo_gateway.outbox.base import Progress
 from expo_gateway.outbox.memory import MemoryBatches, MemoryOutbox
 from expo_gateway.protocol.device import Platform, Project, ProjectKind, Registration, project_id_of
-from expo_gateway.protocol.magic import OTHER_PROJECT, magic_push_token
+from expo_gateway.protocol.magic import OTHER_PROJECT
 from expo_gateway.protocol.message import decode_send_request
 from expo_gateway.protocol.project import ConfiguredProject
 from expo_gateway.protocol.receipt import RECEIPT_OK_JSON, held_receipt
 from expo_gateway.protocol.ticket import accepted_at, ticket_id
 from expo_gateway.registry.memory import MemoryRegistry
+from tests.magic_push_tokens import magic_push_token
 
 NOW = 1_767_657_694.556
 PROJECT = Project(project_id=project_id_of("@emulator/app"), full_name="@emulator/app")

@@ -6,11 +6,11 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
-from expo_gateway.cli import print_screen
 from expo_gateway.errors import CannotStart
 from expo_gateway.front import Ready
 from expo_gateway.listener import bind, close_all
 from expo_gateway.proxy_door import is_expos
+from expo_gateway.serve import print_screen
 from tests.running import gateway
 
 MESSAGE = {"to": "ExponentPushToken[aaaaaaaaaaaaaaaaaaaaaa]", "title": "Hello"}

@@ -68,6 +68,32 @@ def test_faults_and_limits_act_at_the_first_request() -> None:
     assert answers == [200, 200, 200, 200, 429]
 
 
+def test_after_a_reset_all_is_as_at_the_start(tmp_path: Path) -> None:
+    seed = {
+        "projects": [{"full_name": "@acme/shop"}],
+        "devices": [{"push_token": ANNA, "project": "@acme/shop"}, {"push_token": DORA, "gone_at": 1767657600}],
+        "faults": [{"act": {"type": "expo", "status": 503}, "match": {"every": 9}}],
+        "clock": {"at": "2026-01-06T12:00:00Z", "frozen": True},
+        "limits": {"receipt_delay_s": 9},
+    }
+    with gateway("--seed", written(tmp_path, **seed)) as (_, ready), client_of(ready) as client:
+        before = [asked(client, path) for path in ("devices", "limits", "faults", "clock", "projects")]
+        gone = client.post(SEND, json={"to": DORA}).json()["data"]
+        client.post("/_gateway/v1/clock/advance", json={"seconds": 60}).raise_for_status()
+        client.put("/_gateway/v1/limits", json={"receipt_delay_s": 0}).raise_for_status()
+        client.delete("/_gateway/v1/faults").raise_for_status()
+        client.post(SEND, json={"to": "ExponentPushToken[somebody-else-00000000]"}).raise_for_status()
+        client.post("/_gateway/v1/reset").raise_for_status()
+        after = [asked(client, path) for path in ("devices", "limits", "faults", "clock", "projects")]
+
+    for one in (*before[0]["devices"], *after[0]["devices"]):
+        del one["registered_at"]
+    del before[2]["faults"][0]["id"], after[2]["faults"][0]["id"], before[3]["offset_s"], after[3]["offset_s"]
+    before[2]["faults"][0]["seen"] = 0
+    assert after == before
+    assert gone["details"]["error"] == "DeviceNotRegistered"
+
+
 def test_the_clock_stands_where_the_seed_says() -> None:
     with gateway("--seed", str(SEEDS / "standstill.json")) as (_, ready), client_of(ready) as client:
         clock = asked(client, "clock")

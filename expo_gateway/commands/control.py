@@ -1,4 +1,5 @@
-"""`expo-gateway control`: a running gateway's control API from a shell. Deliveries, waiting, faults, clock, runs.
+"""`expo-gateway control`: a running gateway's control API from a shell. Deliveries, waiting, faults, clock, runs; and
+`ask` for all the rest.
 
 Thin: every command is one question, and `--json` shows its answer as it is. A run's own URL, `…/r/<name>`, asks of it.
 """
@@ -7,6 +8,7 @@ import json
 import os
 from collections.abc import Sequence
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
@@ -87,6 +89,27 @@ def wait(
     _show_deliveries(answer, as_json=as_json)
 
 
+@app.command()
+def ask(
+    path: Annotated[str, typer.Argument(metavar="PATH", help="As in devices, counts, idle/wait.")],
+    filters: Annotated[list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help="Of the query.")] = None,
+    method: Annotated[
+        str, typer.Option("--method", "-X", help="GET, POST, PUT or DELETE; POST where there is a body.")
+    ] = "",
+    body: Annotated[str, typer.Option(metavar="JSON", help="""As in '{"platform": "ios"}'; - reads stdin.""")] = "",
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Ask anything of the control API, as its OpenAPI document has it, and show the answer in JSON."""
+    value = _object(body) if body else None
+    named = method.upper() or ("GET" if value is None else "POST")
+    if named not in ("GET", "POST", "PUT", "DELETE"):
+        raise SettingsError(f"--method: got {method!r}; wanted GET, POST, PUT or DELETE")
+    within = quote(path.strip("/"), safe="/%")
+    if named in ("POST", "PUT") and value is None:
+        value = {}
+    print_json(_control(url).ask(named, f"/{within}", _pairs(filters), body=value))
+
+
 # -- faults -----------------------------------------------------------------------------------------------------------
 
 
@@ -111,14 +134,7 @@ def add_fault(
     as_json: AsJson = False,
 ) -> None:
     """Add a fault."""
-    text = typer.get_text_stream("stdin").read() if fault == "-" else fault
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise SettingsError(f"JSON: it is none ({error})") from None
-    if not isinstance(value, dict):
-        raise SettingsError('JSON: wanted an object, as in {"act": {"type": "hang"}}')
-    answer = _control(url).post("/faults", value)
+    answer = _control(url).post("/faults", _object(fault))
     if as_json:
         print_json(answer)
     else:
@@ -221,6 +237,18 @@ def _pairs(filters: Sequence[str] | None) -> list[tuple[str, str]]:
     if wrong is not None:
         raise SettingsError(f"NAME=VALUE: got {wrong!r}; wanted as in title=Hello")
     return [(name, value) for name, _, value in split]
+
+
+def _object(given: str) -> dict[str, Any]:
+    """Of what is given, or of stdin for a hyphen."""
+    text = typer.get_text_stream("stdin").read() if given == "-" else given
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise SettingsError(f"JSON: it is none ({error})") from None
+    if not isinstance(value, dict):
+        raise SettingsError('JSON: wanted an object, as in {"act": {"type": "hang"}}')
+    return value
 
 
 def _instant(text: str) -> float | str:

@@ -9,7 +9,7 @@ from typing import Final
 import orjson
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from expo_gateway.doors.http import REFUSED_WITH, errors_json, not_found, respond
+from expo_gateway.doors.http import REFUSED_WITH, errors_json, is_under, not_found, respond
 from expo_gateway.errors import RequestRefused, TooManyRuns
 from expo_gateway.log_context import bind
 from expo_gateway.runs import RUN_NAME, Run, Runs
@@ -43,9 +43,9 @@ class RunsDoor:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"] if scope["type"] == "http" else ""
-        if _is_under(RUN_PREFIX, path):
+        if is_under(RUN_PREFIX, path):
             await self._serve_run(scope, receive, send)
-        elif _is_under(CONTROL_PREFIX, path):
+        elif is_under(CONTROL_PREFIX, path):
             await self._control(self._runs.default, scope, receive, send)
         else:
             await self._otherwise(scope, receive, send)
@@ -75,7 +75,7 @@ class RunsDoor:
             raise RequestRefused("TOO_MANY_RUNS", f"{error}.", status=503, is_transient=True) from error
 
     async def _serve(self, world: World, scope: Scope, receive: Receive, send: Send) -> None:
-        if _is_under(CONTROL_PREFIX, scope["path"]):
+        if is_under(CONTROL_PREFIX, scope["path"]):
             await self._control(world, scope, receive, send)
         else:
             await self._app_of(world)(scope, receive, send)
@@ -96,7 +96,7 @@ class NoRuns:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"] if scope["type"] == "http" else ""
-        if not _is_under(RUN_PREFIX, path) and not _is_under(CONTROL_PREFIX, path):
+        if not is_under(RUN_PREFIX, path) and not is_under(CONTROL_PREFIX, path):
             await self._otherwise(scope, receive, send)
         else:
             await _refuse(_within(scope), send, self._refused, request_id=self._request_id())
@@ -105,7 +105,7 @@ class NoRuns:
 async def _refuse(scope: Scope, send: Send, refused: RequestRefused, *, request_id: str) -> None:
     """In the words of the API that was asked for. What the body of the request holds is left unread."""
     body = errors_json(refused, request_id=request_id)
-    if _is_under(CONTROL_PREFIX, scope["path"]):
+    if is_under(CONTROL_PREFIX, scope["path"]):
         body = orjson.dumps({"error": {"code": refused.code, "message": refused.message}})
     scope[REFUSED_WITH] = refused.code
     await respond(send, refused.status, body, closes=scope["http_version"][0] == "1")
@@ -114,18 +114,14 @@ async def _refuse(scope: Scope, send: Send, refused: RequestRefused, *, request_
 def _within(scope: Scope) -> Scope:
     """The scope without the prefix of a run, if it has one."""
     path = scope["path"]
-    if not _is_under(RUN_PREFIX, path):
+    if not is_under(RUN_PREFIX, path):
         return scope
     return {**scope, "path": "/" + path[len(RUN_PREFIX) + 1 :].partition("/")[2]}
 
 
-def _is_under(prefix: str, path: str) -> bool:
-    return path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in ("", "/")
-
-
 def _is_known(path: str) -> bool:
     """Whether a run may be made for it; else a browser that asks for an icon would make one."""
-    return path == "/" or path.startswith("/--/") or _is_under(CONTROL_PREFIX, path)
+    return path == "/" or path.startswith("/--/") or is_under(CONTROL_PREFIX, path)
 
 
 def _bad_name() -> RequestRefused:

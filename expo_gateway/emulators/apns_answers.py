@@ -5,10 +5,10 @@ https://developer.apple.com/documentation/usernotifications/handling-notificatio
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 
 import orjson
+from msgspec import Struct
 
 from expo_gateway.emulators.faults import Answer
 
@@ -58,15 +58,13 @@ class ApnsReason(Enum):
         self.status = status
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
+class Refusal(Struct, frozen=True, kw_only=True):
     reason: ApnsReason
     timestamp_ms: int | None = None
     """With 410 only: when APNs found the device token dead."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class Reply(Struct, frozen=True, kw_only=True):
     """An answer ready for the wire. Without chunks it is HEADERS with END_STREAM, as Apple's 200 is."""
 
     status: int

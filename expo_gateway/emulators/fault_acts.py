@@ -6,11 +6,11 @@ emulator does. Their JSON is documented in `fault_json.py`.
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from random import Random
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from expo_gateway.emulators import fcm_errors
 from expo_gateway.emulators.apns_answers import ApnsReason

@@ -5,11 +5,10 @@ the clock is the world's, so that the same requests in the same order meet the s
 """
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
 from random import Random
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from expo_gateway.emulators.fault_acts import FaultAct, Place, performed, places_of
 from expo_gateway.emulators.faults import Act, Outage, SmallWindow, StreamLimit
@@ -47,8 +46,7 @@ class Match(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknow
         return f"Match(provider={self.provider!r}, every={self.every}, times={self.times})"  # tokens are secrets
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FaultRule:
+class FaultRule(Struct, frozen=True, kw_only=True):
     act: FaultAct | Act
     match: Match = field(default_factory=Match)
     id: str = ""
@@ -65,8 +63,7 @@ class FaultRule:
         return frozenset(place for place in places if place in (named or places) and place in (wanted or places))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FaultCounts:
+class FaultCounts(Struct, frozen=True, kw_only=True):
     """`seen`: requests that were what the rule's match names; `acted`: those that met the act."""
 
     seen: int
@@ -74,26 +71,30 @@ class FaultCounts:
     is_used_up: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Owner:
+class Owner(Struct, frozen=True, kw_only=True):
     """Whose a device token is."""
 
-    push_token: str = field(repr=False)
+    push_token: str
     project: str
     """The full name."""
 
+    def __repr__(self) -> str:
+        return f"Owner(project={self.project!r})"  # tokens are secrets
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Occasion:
+
+class Occasion(Struct, frozen=True, kw_only=True):
     """One request, as far as rules ask."""
 
     now: float
-    device_token: str = field(default="", repr=False)
+    device_token: str = ""
     owner_of: Callable[[str], Owner | None] | None = None
     """Asked only when a rule names a push token or a project."""
-    push_tokens: Collection[str] = field(default=(), repr=False)
+    push_tokens: Collection[str] = ()
     """With `project` what is known at the door, where there may be many."""
     project: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Occasion(now={self.now!r}, project={self.project!r})"  # tokens are secrets
 
     def is_for(self, match: Match) -> bool:
         if match.device_token is not None and match.device_token != self.device_token:

@@ -4,15 +4,13 @@ Which requests they are for, and how often, is in `fault_rules.py`. Those with a
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated
 
 import orjson
 from msgspec import Meta, Struct
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(Struct, frozen=True, kw_only=True):
     """A complete answer. APNs: `reason` (and `timestamp_ms` for 410). FCM: `body` is the whole error JSON."""
 
     status: int
@@ -31,8 +29,7 @@ def json_answer(status: int, value: Mapping[str, object]) -> Answer:
     return Answer(status=status, reason=str(value.get("error", "")), body=orjson.dumps(value), headers=headers)
 
 
-@dataclass(frozen=True, slots=True)
-class Slow:
+class Slow(Struct, frozen=True):
     """The ordinary answer, but `delay_s` later."""
 
     delay_s: float

@@ -7,9 +7,9 @@ where from, and which are guessed, is in fixtures/fcm/errors.json.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 import orjson
+from msgspec import Struct
 
 from expo_gateway.emulators.faults import Answer
 
@@ -37,8 +37,7 @@ CREDENTIALS_WANTED = (
 QUOTA_LIMIT_PER_MINUTE = "600000"
 
 
-@dataclass(frozen=True, slots=True)
-class Violation:
+class Violation(Struct, frozen=True):
     """One complaint about one field. `field` is the proto path, "" for the root."""
 
     field: str

@@ -1,15 +1,15 @@
 """What the emulators received: captures, newest last, bounded."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 # Our choice: a day of manual testing; about 4 MB at APNs' largest payload.
 MAX_CAPTURES = 1000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Capture:
+class Capture(Struct, frozen=True, kw_only=True):
     """One request that an emulator answered, as it stood on the wire."""
 
     emulator: Literal["apns", "fcm"]

@@ -1,10 +1,9 @@
 """The phones of the emulated world: which device tokens exist, of which app and environment, and which are gone."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(slots=True)
-class VirtualDevice:
+class VirtualDevice(Struct):
     app_id: str
     """Bundle id or package name."""
     sandbox: bool = False

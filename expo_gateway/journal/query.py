@@ -6,6 +6,7 @@ from heapq import nsmallest
 
 import msgspec
 import orjson
+from msgspec import Struct
 
 from expo_gateway.journal.entry import Entry, State
 from expo_gateway.protocol.device import Platform
@@ -59,8 +60,7 @@ class Miss(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.part} is {got}, wanted {_shown(self.wanted)}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NearMiss:
+class NearMiss(Struct, frozen=True, kw_only=True):
     entry: Entry
     misses: Sequence[Miss]
 

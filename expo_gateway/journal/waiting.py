@@ -3,14 +3,14 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from expo_gateway.journal.entry import Entry
 from expo_gateway.journal.query import Condition, NearMiss, matches
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waited:
+class Waited(Struct, frozen=True, kw_only=True):
     """What a wait came to."""
 
     is_done: bool
@@ -21,8 +21,7 @@ class Waited:
     """When they were too few: who came closest."""
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Wait:
+class _Wait(Struct, kw_only=True, eq=False):
     condition: Condition
     count: int
     found: dict[str, Entry]

@@ -10,10 +10,10 @@ does for its user is in docs/magic-tokens.md; the refusals come from the emulato
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from expo_gateway.errors import RequestRefused
@@ -61,8 +61,7 @@ _AFTER: Final = re.compile(r"after([1-9]\d{0,4})s", re.ASCII)
 _KINDS: Final = {kind.value: kind for kind in MagicKind if kind is not MagicKind.AFTER}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Magic:
+class Magic(Struct, frozen=True, kw_only=True):
     kind: MagicKind
     receipt_after_s: float | None = None
     """When the receipt is shown, in seconds after the message was accepted; inf: never; None: once it is there."""
@@ -97,20 +96,6 @@ def magic_of_device(device_token: str) -> Magic | None:
     except ValueError:
         return None
     return _magic(text[len(_MARK) :].partition("-")[0])
-
-
-def magic_push_token(word: str, *, number: int = 1) -> str:
-    """The push token of a kind, as it is written: `after30s`. Another number is another device.
-
-    ValueError: there is no such kind, or no room for the number.
-    """
-    if _magic(word) is None:
-        raise ValueError(f"there is no magic kind {word!r}; there are {', '.join(words())}")
-    head = f"{_MARK}{word}-"
-    secret = f"{head}{number:0{SECRET_CHARS - len(head)}}"
-    if number < 0 or len(secret) > SECRET_CHARS:
-        raise ValueError(f"number {number} has no room among the {SECRET_CHARS} characters of a push token")
-    return f"ExponentPushToken[{secret}]"
 
 
 def magic_device(push_token: str, magic: Magic, *, project: Project, platform: Platform | None, now: float) -> Device:

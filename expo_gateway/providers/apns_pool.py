@@ -239,7 +239,9 @@ class ApnsPool(APNsBaseConnectionPool):
         self._leaving.discard(connection)
         if connection in self.connections:
             self._unlist(connection)
-        log.info("connection to %s is over: %s", self._endpoint.host, connection.cause)
+        # One that we close ourselves is no news: runs do it each time that they are idle.
+        level = logging.DEBUG if self._is_closed else logging.INFO
+        log.log(level, "connection to %s is over: %s", self._endpoint.host, connection.cause)
         self._pump()
 
     def _unlist(self, connection: ApnsConnection) -> None:

@@ -18,6 +18,9 @@ from expo_gateway.errors import SettingsError
 # Apple: "Refresh no more than once every 20 minutes and no less than once every 60."
 REFRESH_S = 45 * 60.0
 MIN_REFRESH_S = 20 * 60.0
+# Our choice: a clock that was set back by more has made the token one of the future, which APNs takes for invalid.
+# Smaller corrections don't matter.
+SET_BACK_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +48,7 @@ class SharedProviderToken(AuthorizationHeaderProvider):  # type: ignore[misc, un
     def get_header(self) -> str:
         """The value of `authorization`."""
         age_s = self._clock() - self._minted_at
-        # A clock that was set back makes the token one of the future; small corrections of it don't matter.
-        if not self._header or age_s >= REFRESH_S or age_s <= -MIN_REFRESH_S:
+        if not self._header or age_s >= REFRESH_S or age_s < -SET_BACK_S:
             self._mint()
         return self._header
 

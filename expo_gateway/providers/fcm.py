@@ -23,8 +23,8 @@ from expo_gateway.providers.fcm_answers import (
     read_answer,
     unsent,
 )
-from expo_gateway.providers.fcm_credentials import AccessToken, AccessTokens, read_service_account
-from expo_gateway.providers.fcm_http import post_target
+from expo_gateway.providers.fcm_credentials import FAILED_FOR_S, AccessToken, AccessTokens, read_service_account
+from expo_gateway.providers.fcm_http import is_taken, post_target
 from expo_gateway.providers.fcm_message import FcmMessages
 from expo_gateway.providers.fcm_oauth import AccessRefused, NoAccess, fetch_access
 from expo_gateway.providers.fcm_pool import FcmPool
@@ -47,7 +47,7 @@ class FcmProvider:
     account or endpoint; blocks for some tens of milliseconds.
 
     Deadlines: `request_timeout_s` for a free connection, again for an access token where one is needed, and again for
-    the answer; `connect_timeout_s` for name look-up, TCP and TLS.
+    the answer; `connect_timeout_s` for name look-up, TCP and TLS. `failed_for_s`: see `AccessTokens`.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class FcmProvider:
         max_connections: int = MAX_CONNECTIONS,
         request_timeout_s: float = REQUEST_TIMEOUT_S,
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
+        failed_for_s: float = FAILED_FOR_S,
     ) -> None:
         credentials = (
             service_account if isinstance(service_account, Credentials) else read_service_account(service_account)
@@ -85,6 +86,7 @@ class FcmProvider:
             fetch=partial(fetch_access, credentials, ssl_context=ssl_context, timeout_s=request_timeout_s),
             clock=clock,
             timeout_s=request_timeout_s,
+            failed_for_s=failed_for_s,
         )
 
     def __repr__(self) -> str:
@@ -131,7 +133,7 @@ class FcmProvider:
                 token, answer = renewed, await self._post(body, renewed)
         if not isinstance(answer, FcmAnswer):
             return answer
-        if answer.status == 200:
+        if is_taken(answer.status):
             self._tokens.proved(token)
         return outcome_of(answer, now=self._clock())
 

@@ -71,8 +71,8 @@ class AccessTokens:
     """The access token of one service account.
 
     From five minutes before its end a new one is fetched, while the old one goes on being used. One refresh at a time,
-    whoever waits; one that failed is not repeated for FAILED_FOR_S. `fetch` blocks and never raises. `account` is what
-    logs call it.
+    whoever waits; one that failed is not repeated for `failed_for_s`. `fetch` blocks and never raises. `account` is
+    what logs call it.
     """
 
     def __init__(
@@ -82,11 +82,13 @@ class AccessTokens:
         fetch: Callable[[], Granted | AccessRefused | NoAccess],
         clock: Callable[[], float],
         timeout_s: float,
+        failed_for_s: float = FAILED_FOR_S,
     ) -> None:
         self._account = account
         self._fetch = fetch
         self._clock = clock
         self._timeout_s = timeout_s
+        self._failed_for_s = failed_for_s
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="fcm-oauth")
         self._token: AccessToken | None = None
         self._renewed: AccessToken | None = None
@@ -101,7 +103,7 @@ class AccessTokens:
         if token is not None and now < token.refresh_at:
             return token
         living = token if token is not None and now < token.expires_at else None
-        if self._failure is not None and now < self._quiet_until:
+        if self._failure is not None and self._is_quiet(now):
             return living or self._failure
         refreshing = self._refresh()
         return living or await _result(refreshing)
@@ -110,13 +112,13 @@ class AccessTokens:
         """Another token than the one that FCM refused; None when that one was fetched for the same reason just now."""
         if self._token is not None and self._token is not refused:
             return self._token
-        if refused is self._renewed and self._clock() < self._quiet_until:
+        if refused is self._renewed and self._is_quiet(self._clock()):
             return None
         self._token = None
         access = await self.current()
         if isinstance(access, AccessToken):
             self._renewed = access
-            self._quiet_until = self._clock() + FAILED_FOR_S
+            self._quiet_until = self._clock() + self._failed_for_s
         return access
 
     def proved(self, token: AccessToken) -> None:
@@ -131,6 +133,10 @@ class AccessTokens:
             self._refreshing.cancel()
             await asyncio.wait({self._refreshing})
 
+    def _is_quiet(self, now: float) -> bool:
+        """Not for longer than it should be when the clock was set back."""
+        return 0 < self._quiet_until - now <= self._failed_for_s
+
     def _refresh(self) -> asyncio.Task[Access]:
         """The refresh that is under way, or a new one."""
         if self._refreshing is None or self._refreshing.done():
@@ -144,7 +150,7 @@ class AccessTokens:
             self._token, self._failure = _dated(fetched, now=now), None
             return self._token
         logger.warning("no FCM access token for %s: %s", self._account, fetched)
-        self._failure, self._quiet_until = fetched, now + FAILED_FOR_S
+        self._failure, self._quiet_until = fetched, now + self._failed_for_s
         return fetched
 
     async def _in_thread(self) -> Granted | AccessRefused | NoAccess:

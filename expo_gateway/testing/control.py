@@ -79,6 +79,11 @@ class Control:
             if after is None:
                 return
 
+    def ask(self, method: str, path: str, query: Query = (), *, body: Mapping[str, object] | None = None) -> Json:
+        """Any question at all. What it may wait for, by its `timeout_s`, is waited for."""
+        patience_s = next((float(value) for name, value in query if name == "timeout_s"), 0.0)
+        return self._ask(method, path, query=query, body=body, timeout_s=ANSWER_S + patience_s)
+
     def _ask(
         self,
         method: str,

@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from uuid import uuid4
 
@@ -23,10 +23,15 @@ MAX_LABEL = 48
 class Gateway(Run):
     """The default run of a gateway, and whatever makes more of them. Closing it leaves the gateway as it is."""
 
-    def run(self, name: str | None = None, *, label: str = "run") -> Run:
-        """A run of that name, or a new one whose name begins with the label. Its first use makes it."""
+    def run(self, name: str | None = None, *, label: str = "run", seed: Mapping[str, object] | None = None) -> Run:
+        """A run of that name, or a new one whose name begins with the label. Its first use makes it.
+
+        `seed`: what it begins with, and again after each reset, as `Run.load` takes it; it must be a new one then.
+        """
         name = _unique(label) if name is None else name
         url = f"{self.url}/r/{name}"
+        if seed is not None:
+            self._control.post("/runs", {"name": name, "seed": seed})
         return Run(url, control=self._control.at(url))
 
     def close(self) -> None:

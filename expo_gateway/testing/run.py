@@ -57,7 +57,7 @@ class Run:
                 raise
 
     def reset(self) -> None:
-        """Begin again: no deliveries, captures, faults or virtual devices, real time, default limits."""
+        """Begin again: no deliveries and captures; clock, limits, faults and virtual devices as at the start."""
         self._control.post("/reset")
 
     # -- what was sent ----------------------------------------------------------------------------------------------
@@ -154,10 +154,10 @@ class Run:
         told = self._control.post("/faults", new_fault(act, parts))
         return Fault(told["id"], control=self._control)
 
-    def set_limits(self, *, notifications_per_second: int | None = None, receipt_delay_s: float = 0.0) -> None:
+    def set_limits(self, *, notifications_per_second: int | None = None, receipt_delay_s: float | None = None) -> None:
         """What is left out is as at the start again."""
         wanted = {"notifications_per_second": notifications_per_second, "receipt_delay_s": receipt_delay_s}
-        self._control.put("/limits", wanted)
+        self._control.put("/limits", {name: value for name, value in wanted.items() if value is not None})
 
     def counts(self) -> Json:
         return self._control.get("/counts")

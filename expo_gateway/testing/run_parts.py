@@ -25,7 +25,8 @@ class Devices:
         self._control = control
 
     def make(self, platform: str | None = None, **device: Any) -> Device:
-        """What is left out is made up. Beside the platform: push_token, project, device_token, app_id, sandbox."""
+        """What is left out is made up. Beside the platform: push_token, project, device_token, app_id, sandbox;
+        `unregistered_at`, since when the app is gone from the phone; `gone_at`, since when the gateway knows it."""
         given = {**device, **({} if platform is None else {"platform": platform})}
         return read(Device, self._control.post("/devices", given))
 

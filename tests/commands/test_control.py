@@ -66,6 +66,18 @@ def test_runs_are_listed_and_deleted(server: Server, run_url: str) -> None:
     assert name not in control(server.url, "runs", "list").stdout
 
 
+def test_anything_else_can_be_asked(run_url: str) -> None:
+    made = json.loads(control(run_url, "ask", "devices", "--body", '{"platform": "ios"}').stdout)
+    token = made["push_token"]
+
+    assert json.loads(control(run_url, "ask", "devices", "platform=ios", f"push_token={token}").stdout)["devices"] == [
+        made
+    ]
+    assert json.loads(control(run_url, "ask", f"/devices/{token}/unregister", "-X", "post").stdout)["unregistered_at"]
+    assert json.loads(control(run_url, "ask", f"devices/{token}", "-X", "DELETE").stdout) == {"deleted": 1}
+    assert json.loads(control(run_url, "ask", "idle/wait", "timeout_s=20").stdout)["deliveries"]["delivered"] == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
@@ -75,6 +87,8 @@ def test_runs_are_listed_and_deleted(server: Server, run_url: str) -> None:
         (("faults", "add", "{"), 2, "JSON"),
         (("faults", "add", "{}"), 1, "act"),
         (("faults", "remove"), 2, "--all"),
+        (("ask", "nothing"), 1, "there is nothing here"),
+        (("ask", "counts", "-X", "PATCH"), 2, "--method"),
     ],
 )
 def test_what_is_wrong_is_said(server: Server, arguments: tuple[str, ...], code: int, text: str) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import httpx
 
-from expo_gateway.protocol.magic import magic_push_token
 from tests.conftest import Server, StartServer
+from tests.magic_push_tokens import magic_push_token
 from tests.waiting import GET_RECEIPTS, receipts
 
 SEND = "/--/api/v2/push/send"

@@ -5,7 +5,8 @@ import pytest
 from expo_gateway.emulators.apns_answers import ApnsReason, Refusal
 from expo_gateway.emulators.magic_devices import APNS, FCM, apns_refusal, fcm_refusal
 from expo_gateway.protocol.device import Platform, Project
-from expo_gateway.protocol.magic import REFUSED_BY_PROVIDER, MagicKind, magic_device, magic_of, magic_push_token, words
+from expo_gateway.protocol.magic import REFUSED_BY_PROVIDER, MagicKind, magic_device, magic_of, words
+from tests.magic_push_tokens import magic_push_token
 
 PROJECT = Project(project_id="0", full_name="@acme/shop")
 OTHERS = [word.replace("<n>", "30") for word in words() if word not in REFUSED_BY_PROVIDER]

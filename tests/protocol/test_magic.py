@@ -14,11 +14,11 @@ from expo_gateway.protocol.magic import (
     magic_device,
     magic_of,
     magic_of_device,
-    magic_push_token,
     names_other_project,
     words,
 )
 from expo_gateway.protocol.push_token import is_well_formed, passes_sdk_check
+from tests.magic_push_tokens import magic_push_token
 
 PROJECT = Project(project_id="0", full_name="@acme/shop")
 WORDS = [word.replace("<n>", "30") for word in words()]
@@ -102,16 +102,6 @@ def test_numbers_are_devices_of_their_own() -> None:
     devices = [device("credentials", platform=platform, number=n) for n in range(200) for platform in Platform]
 
     assert len({one.device_token for one in devices}) == 400
-
-
-def test_a_number_without_room_is_refused() -> None:
-    with pytest.raises(ValueError, match="has no room among the 22 characters"):
-        magic_push_token("credentials", number=10_000)
-
-
-def test_a_made_up_kind_is_refused() -> None:
-    with pytest.raises(ValueError, match="no magic kind 'gnoe'"):
-        magic_push_token("gnoe")
 
 
 @pytest.mark.parametrize("device_token", ["6d616769632d", "6d616769632dzz", "6d616769632d676e6f652d00", "magic-", "a1"])

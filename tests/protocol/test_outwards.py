@@ -2,8 +2,8 @@ import pytest
 from msgspec.structs import replace
 
 from expo_gateway.protocol.device import Device, Platform, Project, ProjectKind, virtual_device
-from expo_gateway.protocol.magic import magic_push_token
 from expo_gateway.protocol.outwards import why_kept_in, why_never_forwarded
+from tests.magic_push_tokens import magic_push_token
 
 TOKEN = "ExponentPushToken[0123456789abcdefghijkl]"
 SHOP = Project(project_id="d3a7c0de-0000-4000-8000-000000000001", full_name="@acme/shop", kind=ProjectKind.REAL)

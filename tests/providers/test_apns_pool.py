@@ -1,6 +1,7 @@
 """The queue and the connections behind it."""
 
 import asyncio
+import logging
 from dataclasses import replace
 
 import pytest
@@ -31,6 +32,18 @@ async def test_a_large_burst_opens_no_more_connections_than_allowed(apns_scene: 
 
     assert outcomes == [Accepted()] * 1500
     assert emulator.connection_count == 3
+
+
+async def test_connections_that_the_pool_closes_itself_are_no_news(
+    apns_scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    provider = apns_scene.provider((await apns_scene.emulator()).port)
+    await provider.send(new_request())
+
+    with caplog.at_level(logging.INFO):
+        await provider.close()
+
+    assert caplog.messages == []
 
 
 async def test_pushes_go_out_in_the_order_in_which_they_came(apns_scene: Scene) -> None:

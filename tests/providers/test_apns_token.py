@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from expo_gateway.errors import SettingsError
 from expo_gateway.providers.apns import ApnsKey
-from expo_gateway.providers.apns_token import MIN_REFRESH_S, REFRESH_S, SharedProviderToken
+from expo_gateway.providers.apns_token import MIN_REFRESH_S, REFRESH_S, SET_BACK_S, SharedProviderToken
 from tests.providers.apns_scene import SetClock
 
 NOW = 1_700_000_000.5
@@ -42,12 +42,14 @@ def test_the_token_is_kept_for_45_minutes(token: SharedProviderToken, clock: Set
     assert token.get_header() != first
 
 
-def test_a_small_correction_of_the_clock_mints_no_token(token: SharedProviderToken, clock: SetClock) -> None:
+def test_a_small_correction_of_the_clock_mints_no_token_and_a_larger_one_does(
+    token: SharedProviderToken, clock: SetClock
+) -> None:
     first = token.get_header()
 
-    clock.now -= 60
+    clock.now -= SET_BACK_S
     assert token.get_header() == first
-    clock.now -= MIN_REFRESH_S
+    clock.now -= 1
     assert token.get_header() != first
 
 

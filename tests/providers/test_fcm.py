@@ -200,6 +200,35 @@ async def test_a_200_that_breaks_off_is_accepted(fcm: ScriptedFcm, provider: Fcm
     assert await provider.send(REQUEST) == Accepted()
 
 
+@pytest.mark.parametrize(
+    "spoilt", [b"content-length: 13, 14", b"transfer-encoding: gzip, chunked", b"content-length: +13"]
+)
+async def test_a_200_that_is_framed_oddly_is_accepted_and_not_sent_again(clock: Clock, spoilt: bytes) -> None:
+    answers = 0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal answers
+        head = await reader.readuntil(b"\r\n\r\n")
+        if b"/token" not in head:
+            answers += 1
+            writer.write(b'HTTP/1.1 200 OK\r\n%b\r\n\r\n{"name": "n"}' % spoilt)
+        else:
+            granted = b'{"access_token": "t", "expires_in": 3599}'
+            typed = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
+            writer.write(typed % (len(granted), granted))
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with provider_at(url, clock=clock) as provider:
+            outcome = await provider.send(REQUEST)
+
+    assert outcome == Accepted()
+    assert answers == 1
+
+
 async def test_a_refusal_that_breaks_off_is_not_final(fcm: ScriptedFcm, provider: FcmProvider) -> None:
     fcm.script.append(cut_answer(404))
 

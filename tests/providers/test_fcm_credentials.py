@@ -269,6 +269,16 @@ async def test_a_refresh_that_failed_is_repeated_after_a_while(
     assert value_of(await tokens.current()) == "ya29.2"
 
 
+async def test_a_refresh_that_failed_is_repeated_when_the_clock_was_set_back(
+    fcm: ScriptedFcm, tokens: AccessTokens, clock: Clock
+) -> None:
+    fcm.token_script.append(reply(400, INVALID_GRANT))
+    await tokens.current()
+    clock.now -= 3600.0
+
+    assert value_of(await tokens.current()) == "ya29.2"
+
+
 async def test_a_token_that_still_works_outlives_a_failed_refresh(
     fcm: ScriptedFcm, tokens: AccessTokens, clock: Clock
 ) -> None:

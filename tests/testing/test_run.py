@@ -197,6 +197,14 @@ def test_a_state_is_loaded_where_it_is_wanted(started: Gateway, run: Run) -> Non
         assert other.clock.now() == NEW_YEAR.timestamp()
 
 
+def test_a_run_may_begin_with_something(started: Gateway) -> None:
+    with started.run(seed={"devices": [{"platform": "ios"}], "limits": {"receipt_delay_s": 900}}) as run:
+        assert [device.platform for device in run.devices.list()] == ["ios"]
+        run.set_limits(notifications_per_second=5)
+
+        assert run.state()["limits"] == {"notifications_per_second": 5, "receipt_delay_s": 900}
+
+
 # -- runs and gateways ------------------------------------------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import orjson
+from msgspec import Struct
 from starlette.types import Send
 
 CODES: Final = {
@@ -29,8 +30,7 @@ _HEADERS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class Reply(Struct, frozen=True, kw_only=True):
     value: object
     """A JSON value."""
     status: int = 200

@@ -1,5 +1,7 @@
 """The clock of a world: read, frozen, moved."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Final
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -8,6 +10,7 @@ from expo_gateway.clock import RunClock
 from expo_gateway.doors.control.answers import Reply, invalid
 from expo_gateway.doors.control.forms import Nothing, as_text, instant
 from expo_gateway.doors.control.operation import Asked, Operation
+from expo_gateway.world import World
 
 
 class _Freeze(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,7 +32,9 @@ async def get_clock(asked: Asked) -> Reply:
 
 async def freeze(asked: Asked) -> Reply:
     form = asked.body_as(_Freeze)
-    asked.world.clock.freeze(None if form.at is UNSET else instant(form.at, "at"))
+    at = None if form.at is UNSET else instant(form.at, "at")
+    with no_holds_of_the_future(asked.world):
+        asked.world.clock.freeze(at)
     return _shown(asked)
 
 
@@ -43,7 +48,9 @@ async def advance(asked: Asked) -> Reply:
 
 
 async def set_clock(asked: Asked) -> Reply:
-    asked.world.clock.set(instant(asked.body_as(_Set).at, "at"))
+    at = instant(asked.body_as(_Set).at, "at")
+    with no_holds_of_the_future(asked.world):
+        asked.world.clock.set(at)
     return _shown(asked)
 
 
@@ -51,6 +58,15 @@ async def resume(asked: Asked) -> Reply:
     asked.body_as(Nothing)
     asked.world.clock.resume()
     return _shown(asked)
+
+
+@contextmanager
+def no_holds_of_the_future(world: World) -> Iterator[None]:
+    """Inside, the clock may be set back: pauses and breakers would last until it is there again, which may be years."""
+    before = world.clock.now()
+    yield
+    if world.clock.now() < before:
+        world.holds.clear()
 
 
 def view(clock: RunClock) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Final
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from expo_gateway.doors.control.answers import Reply, invalid
 from expo_gateway.doors.control.forms import Nothing
@@ -14,8 +14,10 @@ MAX_RECEIPT_DELAY_S: Final = 86_400.0
 
 
 class NewLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    notifications_per_second: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
-    receipt_delay_s: Annotated[float, Meta(ge=0, le=MAX_RECEIPT_DELAY_S)] = 0.0
+    """What is left out is as at the start."""
+
+    notifications_per_second: Annotated[int, Meta(ge=1, le=1_000_000)] | UnsetType | None = UNSET
+    receipt_delay_s: Annotated[float, Meta(ge=0, le=MAX_RECEIPT_DELAY_S)] | UnsetType = UNSET
 
 
 async def get_counts(asked: Asked) -> Reply:
@@ -62,8 +64,11 @@ def view_limits(world: World) -> dict[str, object]:
 
 
 def use_limits(world: World, new: NewLimits) -> None:
-    world.limits.notifications_per_second = new.notifications_per_second
-    world.limits.receipt_delay_s = new.receipt_delay_s
+    world.limits.reset()
+    if new.notifications_per_second is not UNSET:
+        world.limits.notifications_per_second = new.notifications_per_second
+    if new.receipt_delay_s is not UNSET:
+        world.limits.receipt_delay_s = new.receipt_delay_s
 
 
 OPERATIONS: Final = (

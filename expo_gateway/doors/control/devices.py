@@ -36,9 +36,11 @@ class NewDevice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     app_id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,255}\Z")] | UnsetType = UNSET
     sandbox: bool | UnsetType = UNSET
     unregistered_at: float | str | None = None
+    gone_at: float | str | None = None
 
 
 class _List(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    push_token: str | None = None
     platform: Platform | None = None
     project: str | None = None
     limit: Limit = DEFAULT_LIMIT
@@ -50,6 +52,8 @@ class _List(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 async def list_devices(asked: Asked) -> Reply:
     query = asked.query_as(_List)
+    if query.push_token is not None:
+        return await _list_one(query.push_token, query, asked.world)
     project_id = None if query.project is None else await _project_id(query.project, asked.world)
     found: list[Device] = []
     after = query.after or ""
@@ -62,6 +66,18 @@ async def list_devices(asked: Asked) -> Reply:
         after = devices[-1].push_token
     values: list[object] = [view(device, asked.world) for device in found]
     return page("devices", values, [device.push_token for device in found], limit=query.limit)
+
+
+async def _list_one(push_token: str, query: _List, world: World) -> Reply:
+    """One at most."""
+    device = (await world.registry.devices([push_token])).get(push_token)
+    is_meant = (
+        device is not None
+        and query.platform in (None, device.platform)
+        and query.project in (None, device.project.full_name, device.project.project_id)
+    )
+    values: list[object] = [view(device, world)] if device is not None and is_meant else []
+    return page("devices", values, [push_token], limit=query.limit)
 
 
 async def make_device(asked: Asked) -> Reply:
@@ -129,10 +145,10 @@ async def wanted_device(new: NewDevice, world: World, *, inside: str = "") -> tu
     unregistered_at = None
     if new.unregistered_at is not None:
         unregistered_at = instant(new.unregistered_at, f"{inside}unregistered_at")
-    now = world.clock.now()
+    gone_at = None if new.gone_at is None else instant(new.gone_at, f"{inside}gone_at")
     # A provider's word that a device is gone counts only from when it was registered on.
-    registered_at = now if unregistered_at is None else min(now, unregistered_at)
-    device = _as_wanted(new, known, token=token, project=project, now=registered_at)
+    registered_at = min(at for at in (world.clock.now(), unregistered_at, gone_at) if at is not None)
+    device = replace(_as_wanted(new, known, token=token, project=project, now=registered_at), gone_at=gone_at)
     pattern, wanted = _DEVICE_TOKENS[device.platform]
     if pattern.fullmatch(device.device_token) is None:
         text = f"device_token is none of {device.platform.value}; wanted {wanted}"

@@ -6,7 +6,7 @@ Real projects and their devices stay out of it.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
@@ -15,6 +15,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from expo_gateway.doors.control.answers import ControlRefused, Reply, conflict, invalid
 from expo_gateway.doors.control.capture_json import CaptureForm, capture_of
 from expo_gateway.doors.control.captures import view as capture_view
+from expo_gateway.doors.control.clock import no_holds_of_the_future
 from expo_gateway.doors.control.counts import NewLimits, count_all, use_limits, view_limits
 from expo_gateway.doors.control.deliveries import life
 from expo_gateway.doors.control.devices import FullName, NewDevice, all_devices, called, phones_of, view, wanted_device
@@ -52,7 +53,7 @@ class _ProjectForm(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class _Form(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is in the lists is looked at one by one, so that an error can say where it stands."""
 
-    version: Literal[1]
+    version: Literal[1] = VERSION
     exported_at: float | str | UnsetType = UNSET
     clock: _ClockForm | UnsetType = UNSET
     limits: NewLimits | UnsetType = UNSET
@@ -119,13 +120,15 @@ def _with_times_left(rule: FaultRule, acted: int) -> FaultRule:
     times = rule.match.times
     if times is None:
         return rule
-    return replace(rule, match=msgspec.structs.replace(rule.match, times=times - acted))
+    return msgspec.structs.replace(rule, match=msgspec.structs.replace(rule.match, times=times - acted))
 
 
 # -- in ---------------------------------------------------------------------------------------------------------------
 
 
 async def import_state_of(asked: Asked) -> Reply:
+    if not asked.body.strip():
+        raise invalid("the body is missing; wanted a state, of which every part may be left out")
     await import_state(asked.json(), asked.world)
     return Reply(value=await count_all(asked.world))
 
@@ -144,7 +147,8 @@ async def import_state(value: object, world: World) -> None:
     if wanted.form.limits is not UNSET:
         use_limits(world, wanted.form.limits)
     if wanted.form.clock is not UNSET:
-        _set_clock(wanted.form.clock, wanted.clock_at, world)
+        with no_holds_of_the_future(world):
+            _set_clock(wanted.form.clock, wanted.clock_at, world)
     if wanted.captures is not None:
         world.emulated.inbox.put(wanted.captures)
     if wanted.deliveries is not None:

@@ -6,6 +6,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from expo_gateway.doors.control import (
+    batches,
     captures,
     clock,
     counts,
@@ -24,6 +25,7 @@ _OF_EVERY_WORLD: Final = (
     *document.OPERATIONS,
     *waits.OPERATIONS,
     *deliveries.OPERATIONS,
+    *batches.OPERATIONS,
     *captures.OPERATIONS,
     *faults.OPERATIONS,
     *clock.OPERATIONS,

@@ -49,3 +49,51 @@ def test_runs_are_apart(default: Run) -> None:
 
     assert other.get("/counts")["deliveries"]["delivered"] == 0
     assert not other.get("/clock")["frozen"]
+
+
+# -- with a seed ------------------------------------------------------------------------------------------------------
+
+SEED = {
+    "clock": {"at": 1800000000, "frozen": True},
+    "limits": {"notifications_per_second": 1},
+    "devices": [{"push_token": IOS, "platform": "ios"}],
+    "faults": [{"id": "no", "act": {"type": "apns_reason", "reason": "BadTopic"}}],
+}
+
+
+def test_a_run_begins_with_its_seed_and_again_after_each_reset(default: Run) -> None:
+    made = default("POST", "/runs", json={"seed": SEED})
+    inside = Run(default.http, made.json()["base_url"])
+
+    def there() -> Any:
+        limits, (device,), (fault,) = (
+            inside.get("/limits"),
+            inside.get("/devices")["devices"],
+            inside.get("/faults")["faults"],
+        )
+        return inside.get("/clock")["now_at"], limits["notifications_per_second"], device["push_token"], fault["id"]
+
+    at_first = there()
+    inside.post("/clock/advance", {"seconds": 5})
+    inside("PUT", "/limits", json={"notifications_per_second": None})
+    inside("DELETE", "/faults")
+    inside.delivered({"to": IOS})
+    inside.post("/reset")
+
+    assert made.status_code == 201
+    assert at_first == there() == (1800000000, 1, IOS, "no")
+    assert inside.get("/deliveries")["deliveries"] == []
+
+
+def test_a_seed_that_can_not_be_makes_no_run(default: Run) -> None:
+    name = uuid.uuid4().hex
+    spoilt = {"name": name, "seed": {**SEED, "devices": [{"platfrom": "ios"}]}}
+
+    assert default.refusal("POST", "/runs", json=spoilt)[::2] == (400, "devices[0].platfrom")
+    assert default.refusal("GET", f"/runs/{name}")[0] == 404
+
+
+def test_a_seed_is_for_a_new_run(default: Run) -> None:
+    name = default.post("/runs")["name"]
+
+    assert default.refusal("POST", "/runs", json={"name": name, "seed": SEED})[::2] == (409, "seed")

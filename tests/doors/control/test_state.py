@@ -25,6 +25,7 @@ def exported(run: Run) -> Any:
         {"to": "nobody", "title": "Lost"}, {"to": [ANDROID, IOS], "title": "Hi", "data": {"a": [1]}, "ttl": 9}
     )
     run.post(f"/devices/{IOS}/unregister")
+    run.post("/devices", {"gone_at": 1700000000})
     run("PUT", "/limits", json={"notifications_per_second": 6})
     run.post("/clock/freeze", {"at": "2027-01-01T00:00:00Z"})
     return run.get("/state")
@@ -56,11 +57,15 @@ def test_a_part_that_is_left_out_stays(run: Run, exported: Any) -> None:
 
 
 def test_a_seed_says_little(run: Run) -> None:
-    seed = {"version": 1, "devices": [{"platform": "ios"}, {}], "faults": [{"act": {"type": "hang"}}]}
+    seed = {"devices": [{"platform": "ios"}, {}], "faults": [{"act": {"type": "hang"}}]}
 
     counts = run.post("/state", seed)
 
     assert (counts["devices"], counts["faults"]) == (2, 1)
+
+
+def test_a_state_needs_a_body(run: Run) -> None:
+    assert run.refusal("POST", "/state")[0] == 400
 
 
 def test_for_s_of_an_imported_fault_begins_at_the_imported_clock(run: Run) -> None:

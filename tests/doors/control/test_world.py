@@ -29,6 +29,23 @@ def test_the_clock_freezes_where_it_is(run: Run) -> None:
     assert run.get("/clock")["now_at"] == frozen["now_at"]
 
 
+@pytest.mark.parametrize("path", ["/clock/set", "/clock/freeze"])
+@pytest.mark.parametrize(("platform", "token"), [("ios", IOS), ("android", ANDROID)])
+def test_what_waits_for_an_instant_does_not_when_the_clock_is_set_back(
+    run: Run, path: str, platform: str, token: str
+) -> None:
+    run.post("/clock/freeze", {"at": NEW_YEAR})
+    run.post("/devices", {"push_token": token, "platform": platform})
+    run.post("/faults", {"match": {"times": 1}, "act": {"type": "answer", "status": 403}})
+    run.delivered({"to": token})
+
+    run.post(path, {"at": NEW_YEAR - 600})
+    run.delivered({"to": token})
+
+    states = [delivery["state"] for delivery in run.get("/deliveries")["deliveries"]]
+    assert states == ["failed", "delivered"]
+
+
 @pytest.mark.parametrize(
     ("path", "body", "field"),
     [
@@ -226,3 +243,25 @@ def test_reset_begins_again(run: Run) -> None:
     assert run.post("/reset") == before
     assert not run.get("/clock")["frozen"]
     assert run.get("/limits")["receipt_delay_s"] == 0
+
+
+def test_a_device_may_be_known_to_be_gone(run: Run) -> None:
+    made = run.post("/devices", {"push_token": IOS, "gone_at": NEW_YEAR})
+
+    (ticket,) = run.http.post(f"{run.base_url}{SEND}", json=[{"to": IOS}]).json()["data"]
+    again = run.post("/devices", {"push_token": IOS})
+
+    assert (made["gone_at"], again["gone_at"]) == (NEW_YEAR, None)
+    assert ticket["details"]["error"] == "DeviceNotRegistered"
+
+
+def test_a_device_is_found_by_its_push_token(run: Run) -> None:
+    for token in (IOS, ANDROID):
+        run.post("/devices", {"push_token": token, "platform": "ios", "project": "@acme/shop"})
+
+    def found(**wanted: str) -> list[str]:
+        return [one["push_token"] for one in run.get("/devices", push_token=IOS, **wanted)["devices"]]
+
+    assert found() == found(platform="ios", project="@acme/shop") == [IOS]
+    assert found(platform="android") == found(project="@acme/other") == []
+    assert run.get("/devices", push_token="ExponentPushToken[x]") == {"devices": [], "next": None}
