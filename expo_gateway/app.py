@@ -35,7 +35,9 @@ from expo_gateway.errors import StoreUnavailable
 from expo_gateway.exposition import Exposition, Sources
 from expo_gateway.forwarding import Forwarding, warn_of_captures
 from expo_gateway.gateway import RECEIPTS_KEPT_S, Gateway, TokenPolicy
+from expo_gateway.home_assistant_needs import Stores
 from expo_gateway.late_emulated import LateEmulated, providers_of
+from expo_gateway.late_home_assistant import LateHomeAssistant
 from expo_gateway.live_projects import LiveProjects, emulated_project, store_configured
 from expo_gateway.metrics import RequestCounts
 from expo_gateway.outbox.sqlite import SqliteOutbox
@@ -86,10 +88,13 @@ async def open_app(
     settings: Settings,
     directory: Path,
     *,
+    port: int | None = None,
     clock: Callable[[], float] = time.time,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[App]:
     """Open the stores in `directory`, start the dispatcher; at the end drain and close them.
+
+    `port`: on which clients will be served.
 
     The emulators are opened by `emulators.up()`, or by the first delivery to them. OSError: their ports are taken.
     """
@@ -124,6 +129,7 @@ async def open_app(
                 outbox=outbox,
                 registry=registry,
                 providers=providers,
+                port=port,
                 captures=lambda: emulators.opened.inbox.received if emulators.is_up else 0,
                 clock=clock,
                 monotonic=monotonic,
@@ -180,6 +186,7 @@ async def open_core(
     outbox: SqliteOutbox,
     registry: SqliteRegistry,
     providers: EmulatedProviders,
+    port: int | None = None,
     captures: Callable[[], int],
     clock: Callable[[], float],
     monotonic: Callable[[], float] = time.monotonic,
@@ -209,6 +216,10 @@ async def open_core(
             magic=settings.emulator.magic_tokens,
             captures=settings.forward.allowed is not None,
         )
+        stores = Stores(file=file, outbox=outbox, registry=registry)
+        home_assistant = LateHomeAssistant(
+            settings, stores, clock=now, stopping=stopping, port=port, can_listen=share is None
+        )
         sender = Sender(
             providers=Forwarding(
                 emulated=providers.of_projects, real=projects.real.of, allow=settings.forward.allowed
@@ -219,6 +230,7 @@ async def open_core(
             jitter=random.random,
             retry_budget_s=settings.dispatcher.retry_budget_s,
             observer=journal,
+            local=home_assistant,
         )
         dispatcher = Dispatcher(
             outbox=outbox,
@@ -256,6 +268,7 @@ async def open_core(
             commit_s=file.commit_s,
             captures=captures,
             apns_connections=lambda: providers.apns_connections() + projects.real.apns_connections(),
+            channels=home_assistant.channels,
             clock=now,
         )
         exposition = Exposition(sources, workers=share.seat if share is not None else None)
@@ -277,6 +290,7 @@ async def open_core(
                 holds=holds,
                 emulated=tests.watched.emulated,
                 project=project,
+                home_assistant=home_assistant.made,
             )
             fault_of = request_faults(default)
             beyond = await stack.enter_async_context(
@@ -290,10 +304,13 @@ async def open_core(
                     clock=clock,
                 )
             )
+        home_assistant.use(gateway=gateway, policy=policy, admission=admission, dispatcher=dispatcher)
+        beyond = home_assistant.door(beyond)
         running = asyncio.create_task(dispatcher.run(), name="dispatcher")
         try:
             routes = _routes(settings, gateway, fault_of=fault_of)
-            asgi = _asgi(routes, requests, otherwise=beyond)
+            direct = Observed(Direct(routes, otherwise=beyond), counts=requests, clock=time.perf_counter)
+            asgi = with_plain_paths(direct, websockets=home_assistant.websockets(beyond))
             yield Core(asgi=asgi, dispatcher=dispatcher, stopping=stopping, counts=sources.counts)
         finally:
             stopping.set()
@@ -354,10 +371,6 @@ def _beyond(settings: Settings, *, checks: health.Checks, exposition: Exposition
     app.router.default = _nothing_here
     app.router.redirect_slashes = False
     return app
-
-
-def _asgi(routes: list[BaseRoute], requests: RequestCounts, *, otherwise: ASGIApp) -> ASGIApp:
-    return with_plain_paths(Observed(Direct(routes, otherwise=otherwise), counts=requests, clock=time.perf_counter))
 
 
 async def _nothing_here(scope: Scope, receive: Receive, send: Send) -> None:

@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import Any
 
 import h11
+from h2.settings import SettingCodes
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.asyncio.tcp_server import MAX_RECV, TCPServer
 from hypercorn.asyncio.worker_context import WorkerContext
@@ -236,6 +237,8 @@ class _Wire(ProtocolWrapper):
     def _mend(self) -> None:
         if isinstance(self.protocol, H2Protocol):
             self.protocol.streams = _Streams()
+            # WebSockets are HTTP/1.1's: see connection_websocket.py. RFC 8441.
+            del self.protocol.connection.local_settings[SettingCodes.ENABLE_CONNECT_PROTOCOL]
 
 
 class _Streams(dict[int, Any]):

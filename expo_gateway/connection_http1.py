@@ -2,7 +2,7 @@
 
 Hypercorn makes an event of its own of each of h11's, looks at all headers four times, and writes head, body and end of
 an answer one by one. Here a request is a scope and a task, and an answer is one write (benchmarks: a quarter of the
-time of a small request). What is not plain, an upgrade, still goes Hypercorn's way.
+time of a small request). What is not plain, an upgrade, still goes Hypercorn's way; that to a WebSocket to ours.
 """
 
 from typing import Any, cast
@@ -11,11 +11,12 @@ from urllib.parse import unquote
 import h11
 from hypercorn.events import Closed, RawData
 from hypercorn.events import Event as WireEvent
-from hypercorn.protocol.events import Body, EndBody, Event, StreamClosed
-from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.protocol.events import Body, EndBody, Event, Request, StreamClosed
+from hypercorn.protocol.h11 import STREAM_ID, H11Protocol, H11WSConnection
 from hypercorn.utils import suppress_body
 
 from expo_gateway.connection_requests import Inbound, Requests
+from expo_gateway.connection_websocket import WebSocket
 
 _ASGI = {"spec_version": "2.1", "version": "3.0"}
 
@@ -37,11 +38,35 @@ class Http1(H11Protocol):
 
     async def _create_stream(self, request: h11.Request) -> None:
         if not _is_plain(request):
-            await super()._create_stream(request)
+            await (self._upgrade(request) if _is_websocket(request) else super()._create_stream(request))
             return
         exchange = Exchange(self, self._scope(request))
         self.stream = cast(Any, exchange)
         cast(Requests, self.task_group).start(exchange.scope, exchange.inbound, exchange.send)
+
+    async def _upgrade(self, request: h11.Request) -> None:
+        """As Hypercorn does it, to a WebSocket of ours."""
+        self.stream = WebSocket(
+            self.app,
+            self.config,
+            self.context,
+            self.task_group,
+            self.ssl,
+            self.client,
+            self.server,
+            self.stream_send,
+            STREAM_ID,
+        )
+        self.connection = H11WSConnection(cast(h11.Connection, self.connection))
+        asked = Request(
+            stream_id=STREAM_ID,
+            headers=list(request.headers),
+            http_version=request.http_version.decode(),
+            method="GET",
+            raw_path=request.target,
+            state=self.connection_state,
+        )
+        await self.stream.handle(asked)
 
     def _scope(self, request: h11.Request) -> dict[str, Any]:
         path, _, query_string = request.target.partition(b"?")
@@ -151,3 +176,10 @@ class Exchange:
 def _is_plain(request: h11.Request) -> bool:
     """Neither an upgrade nor HTTP/2's preface. h11 has the names in lower case."""
     return request.method != b"PRI" and all(name != b"upgrade" for name, _ in request.headers)
+
+
+def _is_websocket(request: h11.Request) -> bool:
+    """Whether an upgrade to one is asked for, and not to HTTP/2."""
+    headers = dict(request.headers)
+    tokens = (token.strip().lower() for token in headers.get(b"connection", b"").split(b","))
+    return request.method == b"GET" and headers.get(b"upgrade", b"").lower() == b"websocket" and b"upgrade" in tokens

@@ -12,7 +12,7 @@ from hypercorn.config import Config
 from hypercorn.typing import AppWrapper, Scope
 from starlette.types import ASGIApp
 
-from expo_gateway.doors.http import CUT
+from expo_gateway.doors.http import CUT, shown_path
 
 log = logging.getLogger(__name__)
 
@@ -50,9 +50,9 @@ class Requests(TaskGroup):
         try:
             await self._app(scope, inbound.get, send)
         except TimeoutError:
-            log.info("a client left the answer to %s unread; its connection was cut", scope["path"])
+            log.info("a client left the answer to %s unread; its connection was cut", shown_path(scope["path"]))
         except Exception:
-            log.exception("%s failed", scope["path"])
+            log.exception("%s failed", shown_path(scope["path"]))
         finally:
             inbound.end()
             with suppress(TimeoutError):

@@ -72,7 +72,7 @@ async def _run(settings: Settings, directory: Path, announce: Callable[[Ready], 
         async with AsyncExitStack() as stack:
             stack.callback(sockets.close)
             with _telling(settings):
-                app = await stack.enter_async_context(open_app(settings, directory))
+                app = await stack.enter_async_context(open_app(settings, directory, port=sockets.port))
                 emulators = app.emulators
                 if shows_emulators_certificate(settings):
                     await emulators.up()

@@ -21,6 +21,7 @@ FLOORS: list[set[str]] = [
     {"sqlite"},
     {"registry", "outbox", "providers", "emulators", "admission"},
     {"gateway", "dispatcher", "journal"},
+    {"home_assistant"},
     {"world"},
     {"runs"},
     {"doors"},
@@ -28,12 +29,12 @@ FLOORS: list[set[str]] = [
 ]
 ROOF = {
     *("settings", "logs", "data_dir", "listener", "granian_listener", "front"),
-    *("connection", "connection_http1", "connection_requests"),
+    *("connection", "connection_http1", "connection_requests", "connection_websocket"),
     *("counts", "board", "supervisor", "child", "worker", "emulated_ports", "emulated_providers", "late_emulated"),
     *("certificates", "forward_proxy", "hosts_front", "proxy_door"),
     *("commands", "project_settings", "project_files", "project_providers", "live_projects"),
     *("forward_settings", "forwarding", "seed", "seed_file", "seeding", "settings_sections"),
-    *("control", "run_worlds", "run_providers"),
+    *("control", "run_worlds", "run_providers", "home_assistant_front", "home_assistant_needs", "late_home_assistant"),
     *("exposition", "emulated", "app", "server", "stop_signals", "cli", "testing", "pytest_plugin", "__main__"),
 }
 # Beyond the floors: a door translates; it asks the gateway and knows nothing of what lies behind it.
@@ -47,7 +48,10 @@ ALL_SEEING_DOOR = f"{PACKAGE}.doors.control"
 # What a door may have of the others: what every door needs of HTTP.
 SHARED_BY_DOORS = (f"{PACKAGE}.doors.http", f"{PACKAGE}.doors.bodies")
 
-HYPERCORN = ("connection", "connection_http1", "connection_requests", "listener", "emulators.fcm_listener")
+HYPERCORN = (
+    *("connection", "connection_http1", "connection_requests", "connection_websocket"),
+    *("listener", "emulators.fcm_listener"),
+)
 LIBRARIES: dict[str, Callable[[str], bool]] = {
     "aioapns": lambda module: unit_of(module) == "providers",
     "pyfcm": lambda module: unit_of(module) == "providers",
