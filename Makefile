@@ -18,12 +18,12 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 NODE_DIRS := $(patsubst %/package.json,%,$(wildcard tests/compat/node/*/package.json examples/*/package.json))
 
-.PHONY: run test check bench docs test-clients debian-packages node-packages clean
+.PHONY: run test check bench docs test-clients debian-packages node-packages home-assistant clean
 
 run: $(VENV)/.installed
 	@$(BIN)/expo-gateway serve $(ARGS)
 
-test: $(VENV)/.installed-test debian-packages node-packages $(VENV)/schemathesis/bin/schemathesis
+test: $(VENV)/.installed-test debian-packages node-packages $(VENV)/schemathesis/bin/schemathesis home-assistant
 	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
 
 check: $(VENV)/.installed-check
@@ -78,6 +78,10 @@ debian-packages:
 
 node-packages:
 	@scripts/node-packages.sh $(NODE_DIRS)
+
+# 600 MB, and two minutes, once.
+home-assistant: | $(BIN)/python
+	@scripts/home-assistant.sh $(VENV)/home-assistant $(BIN)/python
 
 clean:
 	rm -rf $(VENV) $(addsuffix /node_modules,$(NODE_DIRS) benchmarks/peers/node) .pytest_cache .mypy_cache .ruff_cache

@@ -34,7 +34,9 @@ from expo_gateway.errors import StoreUnavailable
 from expo_gateway.exposition import Exposition, Sources
 from expo_gateway.forwarding import Forwarding, warn_of_captures
 from expo_gateway.gateway import RECEIPTS_KEPT_S, Gateway, TokenPolicy
+from expo_gateway.home_assistant_needs import Stores
 from expo_gateway.late_emulated import LateEmulated, providers_of
+from expo_gateway.late_home_assistant import LateHomeAssistant
 from expo_gateway.live_projects import LiveProjects, emulated_project, store_configured
 from expo_gateway.metrics import RequestCounts
 from expo_gateway.outbox.sqlite import SqliteOutbox
@@ -89,13 +91,15 @@ async def open_app(
     directory: Path,
     *,
     file: SqliteFile | None = None,
+    port: int | None = None,
     clock: Callable[[], float] = time.time,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[App]:
     """Open the stores in `directory`, start the dispatcher; at the end drain and close them.
 
-    `file`: theirs, where somebody has opened it already. The emulators are opened by `emulators.up()`, or by the first
-    delivery to them. OSError: their ports are taken.
+    `file`: theirs, where somebody has opened it already. `port`: on which clients will be served.
+
+    The emulators are opened by `emulators.up()`, or by the first delivery to them. OSError: their ports are taken.
     """
     async with AsyncExitStack() as stack:
         sockets = bind_emulators(emulators_wanted(settings))
@@ -130,6 +134,7 @@ async def open_app(
                 outbox=outbox,
                 registry=registry,
                 providers=providers,
+                port=port,
                 captures=lambda: emulators.opened.inbox.received if emulators.is_up else 0,
                 clock=clock,
                 monotonic=monotonic,
@@ -186,6 +191,7 @@ async def open_core(
     outbox: SqliteOutbox,
     registry: SqliteRegistry,
     providers: EmulatedProviders,
+    port: int | None = None,
     captures: Callable[[], int],
     clock: Callable[[], float],
     monotonic: Callable[[], float] = time.monotonic,
@@ -215,6 +221,10 @@ async def open_core(
             magic=settings.emulator.magic_tokens,
             captures=settings.forward.allowed is not None,
         )
+        stores = Stores(file=file, outbox=outbox, registry=registry)
+        home_assistant = LateHomeAssistant(
+            settings, stores, clock=now, stopping=stopping, port=port, can_listen=share is None
+        )
         sender = Sender(
             providers=Forwarding(
                 emulated=providers.of_projects, real=projects.real.of, allow=settings.forward.allowed
@@ -225,6 +235,7 @@ async def open_core(
             jitter=random.random,
             retry_budget_s=settings.dispatcher.retry_budget_s,
             observer=journal,
+            local=home_assistant,
         )
         dispatcher = Dispatcher(
             outbox=outbox,
@@ -262,10 +273,11 @@ async def open_core(
             commit_s=file.commit_s,
             captures=captures,
             apns_connections=lambda: providers.apns_connections() + projects.real.apns_connections(),
+            channels=home_assistant.channels,
             clock=now,
         )
         exposition = Exposition(sources, workers=share.seat if share is not None else None)
-        beyond = late_doors.operators(settings, checks=checks, exposition=exposition, otherwise=_nothing_here)
+        beyond: ASGIApp = late_doors.operators(settings, checks=checks, exposition=exposition, otherwise=_nothing_here)
         fault_of = None
         if tests is None:
             beyond = late_doors.no_control(settings, otherwise=beyond)
@@ -283,6 +295,7 @@ async def open_core(
                 holds=holds,
                 emulated=tests.watched.emulated,
                 project=project,
+                home_assistant=home_assistant.made,
                 begin=partial(
                     seed_again,
                     settings,
@@ -304,10 +317,13 @@ async def open_core(
                 clock=clock,
                 otherwise=beyond,
             )
+        home_assistant.use(gateway=gateway, policy=policy, admission=admission, dispatcher=dispatcher)
+        beyond = home_assistant.door(beyond)
         running = asyncio.create_task(dispatcher.run(), name="dispatcher")
         try:
             routes = _routes(settings, gateway, fault_of=fault_of)
-            asgi = _asgi(routes, requests, otherwise=beyond)
+            direct = Observed(Direct(routes, otherwise=beyond), counts=requests, clock=time.perf_counter)
+            asgi = with_plain_paths(direct, websockets=home_assistant.websockets(beyond))
             yield Core(asgi=asgi, dispatcher=dispatcher, stopping=stopping, counts=sources.counts)
         finally:
             stopping.set()
@@ -358,10 +374,6 @@ def _routes(settings: Settings, gateway: Gateway, *, fault_of: expo.FaultOf | No
         *expo.routes(gateway, request_id=request_id, bodies=bodies, fault_of=fault_of),
         *device_tokens.routes(gateway, request_id=request_id, bodies=bodies),
     ]
-
-
-def _asgi(routes: list[DirectRoute], requests: RequestCounts, *, otherwise: ASGIApp) -> ASGIApp:
-    return with_plain_paths(Observed(Direct(routes, otherwise=otherwise), counts=requests, clock=time.perf_counter))
 
 
 async def _nothing_here(scope: Scope, receive: Receive, send: Send) -> None:

@@ -45,7 +45,7 @@ def command_line(*, serve_only: bool = False) -> typer.Typer:
 
 
 def _add_others(app: typer.Typer) -> None:
-    from expo_gateway.commands import control, devices, projects, tokens
+    from expo_gateway.commands import control, devices, home_assistant, projects, tokens
     from expo_gateway.commands.check import check
     from expo_gateway.commands.health import health
     from expo_gateway.commands.receipts import receipts
@@ -53,7 +53,13 @@ def _add_others(app: typer.Typer) -> None:
 
     for command in (send, receipts, check, health):
         app.command()(command)
-    groups = {"projects": projects.app, "tokens": tokens.app, "devices": devices.app, "control": control.app}
+    groups = {
+        "projects": projects.app,
+        "tokens": tokens.app,
+        "devices": devices.app,
+        "control": control.app,
+        "home-assistant": home_assistant.app,
+    }
     for name, commands in groups.items():
         app.add_typer(commands, name=name)
 

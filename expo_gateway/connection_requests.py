@@ -10,7 +10,7 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
-from expo_gateway.doors.http import CUT
+from expo_gateway.doors.http import CUT, shown_path
 
 log = logging.getLogger(__name__)
 
@@ -63,9 +63,9 @@ class Requests:
         try:
             await self._app(scope, inbound.get, send)
         except AnswerUnread:
-            log.info("a client left the answer to %s unread; its connection was cut", scope["path"])
+            log.info("a client left the answer to %s unread; its connection was cut", shown_path(scope["path"]))
         except Exception:
-            log.exception("%s failed", scope["path"])
+            log.exception("%s failed", shown_path(scope["path"]))
         finally:
             inbound.end()
             with suppress(TimeoutError):

@@ -5,17 +5,26 @@ import asyncio
 from typing import Any, cast
 
 import h11
+from h2.settings import SettingCodes
 from hypercorn.asyncio.worker_context import EventWrapper, WorkerContext
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
+from hypercorn.protocol.events import Request
 from hypercorn.protocol.h2 import H2Protocol
-from hypercorn.protocol.h11 import H2CProtocolRequiredError, H2ProtocolAssumedError, H11Protocol
+from hypercorn.protocol.h11 import (
+    STREAM_ID,
+    H2CProtocolRequiredError,
+    H2ProtocolAssumedError,
+    H11Protocol,
+    H11WSConnection,
+)
 from hypercorn.typing import AppWrapper, ConnectionState, TaskGroup
 from hyperframe.frame import GoAwayFrame
 
 from expo_gateway.connection_http1 import Wire
 from expo_gateway.connection_requests import MAX_WAITING, Requests
 from expo_gateway.connection_terms import Headers, Terms
+from expo_gateway.connection_websocket import WebSocket
 
 
 class Switched:
@@ -35,7 +44,7 @@ class Switched:
 
     async def go_on(self, connection: h11.Connection, request: h11.Request) -> None:
         """With a request that wants another protocol."""
-        self._protocol = upgrading = self._made(H11Protocol)
+        self._protocol = upgrading = self._made(_Upgrading)
         upgrading.connection = connection
         try:
             await upgrading._check_protocol(request)
@@ -81,6 +90,8 @@ class Switched:
         self._protocol = protocol = self._made(H2Protocol)
         # What still comes for a stream that is answered is dropped.
         protocol.streams = _Streams()
+        # WebSockets are HTTP/1.1's: see connection_websocket.py. RFC 8441.
+        del protocol.connection.local_settings[SettingCodes.ENABLE_CONNECT_PROTOCOL]
         await protocol.initiate(headers, settings)
         if protocol.idle:
             # The preface was taken for a request of HTTP/1.1, which stopped the idle time.
@@ -95,6 +106,33 @@ class Switched:
             self._wire.end_writing()
         elif isinstance(event, Updated):
             self._wire.set_idle(event.idle)
+
+
+class _Upgrading(H11Protocol):
+    """Hypercorn's, but for what a WebSocket is."""
+
+    async def _create_stream(self, request: h11.Request) -> None:
+        self.stream = WebSocket(
+            self.app,
+            self.config,
+            self.context,
+            self.task_group,
+            self.ssl,
+            self.client,
+            self.server,
+            self.stream_send,
+            STREAM_ID,
+        )
+        self.connection = H11WSConnection(cast(h11.Connection, self.connection))
+        asked = Request(
+            stream_id=STREAM_ID,
+            headers=list(request.headers),
+            http_version=request.http_version.decode(),
+            method="GET",
+            raw_path=request.target,
+            state=self.connection_state,
+        )
+        await self.stream.handle(asked)
 
 
 class _Streams(dict[int, Any]):

@@ -9,7 +9,7 @@ https://prometheus.io/docs/practices/naming/
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from itertools import accumulate
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -50,6 +50,8 @@ class Sources(Struct, frozen=True, kw_only=True):
     commit_s: Histogram
     captures: Callable[[], int]
     apns_connections: Callable[[], int]
+    channels: Callable[[], Awaitable[Mapping[str, int]]]
+    """Home Assistant's registrations by the status of their channel. StoreUnavailable."""
     clock: Callable[[], float]
 
     def counts(self) -> Counts:
@@ -106,7 +108,7 @@ class Exposition:
         else:
             registry.register(_Processes(self._workers.pids()))
             counts = self._workers.all_counts(counts)
-        registry.register(_Collector(counts, await self._backlog()))
+        registry.register(_Collector(counts, await self._backlog(), await self._channels()))
         encode, content_type = choose_encoder(accept)
         return encode(registry), content_type
 
@@ -122,6 +124,15 @@ class Exposition:
         now = self._sources.clock()
         return Backlog(pending_batches=pending, oldest_due_s=max(0.0, now - due_at) if due_at is not None else 0.0)
 
+    async def _channels(self) -> Mapping[str, int]:
+        """Empty: there are none, or the store does not say."""
+        try:
+            async with asyncio.timeout(STORE_S):
+                return await self._sources.channels()
+        except (StoreUnavailable, TimeoutError) as error:
+            log.warning("metrics without local push: %s", error or "the store did not answer in time")
+            return {}
+
 
 def _load() -> None:
     import prometheus_client.exposition  # noqa: F401
@@ -130,9 +141,10 @@ def _load() -> None:
 class _Collector:
     """Implements prometheus_client's Collector."""
 
-    def __init__(self, counts: Counts, backlog: Backlog | None) -> None:
+    def __init__(self, counts: Counts, backlog: Backlog | None, channels: Mapping[str, int]) -> None:
         self._counts = counts
         self._backlog = backlog
+        self._channels = channels
 
     def collect(self) -> "Iterator[Metric]":
         yield _gauge("build_info", "1; the version is in the label.", ("version",), {(__version__,): 1})
@@ -153,6 +165,9 @@ class _Collector:
         )
         yield _gauge("breakers_open", "Credentials that a provider refuses.", ("provider",), _labelled(counts.breakers))
         yield _one("apns_connections", "Connections to APNs that take pushes.", counts.apns_connections)
+        text = "Apps that registered at Home Assistant's doors, by the status of their channel."
+        channels = {(status,): count for status, count in self._channels.items()}
+        yield _gauge("home_assistant_channels", text, ("status",), channels)
         yield _counter("emulator_captures", "Requests that the emulators answered.", (), {(): counts.captures})
 
 

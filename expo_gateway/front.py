@@ -27,6 +27,11 @@ class FrontSockets(Struct, frozen=True, kw_only=True):
     proxy: Sequence[socket.socket]
     """Empty: there is no forward proxy."""
 
+    @property
+    def port(self) -> int:
+        """On which clients are served."""
+        return int(self.gateway[0].getsockname()[1])
+
     def close(self) -> None:
         close_all((*self.gateway, *self.proxy))
 

@@ -189,6 +189,9 @@ def _wrong_push_token(device: SeedDevice, seen: set[str]) -> Iterator[tuple[str,
 
 
 def _wrong_device_token(device: SeedDevice) -> Iterator[tuple[str, str]]:
+    if device.platform is Platform.LOCAL:
+        yield "platform", "got local, which registers itself at /api/mobile_app/registrations; wanted ios or android"
+        return
     if device.device_token is None:
         return
     if device.platform is None:

@@ -78,7 +78,7 @@ async def _run(settings: Settings, directory: Path, announce: Callable[[Ready], 
                 file = SqliteFile(directory / DATABASE, durability=settings.store.durability)
                 # The disk makes the file while the interpreter reads the rest. A taken port is said without either.
                 _, load = await asyncio.gather(stack.enter_async_context(file), asyncio.to_thread(_load_app))
-                app = await stack.enter_async_context(load(settings, directory, file=file))
+                app = await stack.enter_async_context(load(settings, directory, file=file, port=sockets.port))
                 emulators = app.emulators
                 if shows_emulators_certificate(settings):
                     await emulators.up()

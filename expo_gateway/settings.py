@@ -9,7 +9,7 @@ which decodes messages anyway, nothing. A key that nobody knows is an error that
 import difflib
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,18 @@ from expo_gateway.errors import SettingsError
 from expo_gateway.forward_settings import Forward, check_allowed
 from expo_gateway.project_settings import ProjectTable, read_project_tables
 from expo_gateway.seed import Seed, read_seed
-from expo_gateway.settings_sections import Control, Dispatcher, Emulator, Logs, Providers, Proxy, Runs, Server, Store
+from expo_gateway.settings_sections import (
+    Control,
+    Dispatcher,
+    Emulator,
+    HomeAssistant,
+    Logs,
+    Providers,
+    Proxy,
+    Runs,
+    Server,
+    Store,
+)
 
 __all__ = [
     "ENV_PREFIX",
@@ -28,6 +39,7 @@ __all__ = [
     "Dispatcher",
     "Emulator",
     "Forward",
+    "HomeAssistant",
     "Logs",
     "Providers",
     "Proxy",
@@ -63,6 +75,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     dispatcher: Dispatcher = Dispatcher()
     control: Control = Control()
     runs: Runs = Runs()
+    home_assistant: HomeAssistant = HomeAssistant()
     logs: Logs = Logs()
     projects: tuple[ProjectTable, ...] = ()
     """The file's `[[projects]]` tables; they have no names in the environment."""
@@ -110,6 +123,8 @@ def load_settings(
     seed = _seed_of(merged, origins)
     settings = msgspec.structs.replace(_validated(_listed(merged), origins), seed=seed)
     check_allowed(settings.forward.allow)
+    if settings.home_assistant.push_url_allow:
+        _check_push_urls(settings.home_assistant.push_url_allow)
     return settings if config is None or not tables else _with_projects(settings, tables, config)
 
 
@@ -190,6 +205,15 @@ def _seed_of(merged: Tree, origins: dict[tuple[str, str], str]) -> Seed | None:
         if key not in merged.setdefault(section, {}):
             merged[section][key], origins[section, key] = value, str(path)
     return seed
+
+
+def _check_push_urls(allowed: Sequence[str]) -> None:
+    from expo_gateway.protocol.push_url import read_allowed  # it knows of networks, which few starts have to
+
+    try:
+        read_allowed(allowed)
+    except ValueError as error:
+        raise SettingsError(f"home_assistant.push_url_allow{error}") from None
 
 
 def _listed(merged: Tree) -> Tree:

@@ -189,6 +189,64 @@ class Runs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 10_000
 
 
+class HomeAssistant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Home Assistant's push relay, local push, and notify services."""
+
+    enabled: Annotated[bool, Meta(description="Serve them.")] = True
+    prefix: Annotated[
+        str,
+        Meta(
+            pattern=r"^(/[^/\s?#]+)*$",
+            description="What the relay's paths begin with, like /relay: then it is /relay/api/sendPushNotification.",
+            extra={"wanted": "a path that begins with a slash, and does not end in one"},
+        ),
+    ] = ""
+    exact: Annotated[
+        bool, Meta(description="Behave as Home Assistant and its official relay do, mistakes included.")
+    ] = False
+    max_per_day: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="Notifications that the relay sends to one push token on a UTC day.")
+    ] = 500
+    project: Annotated[
+        str | None,
+        Meta(
+            description="The project whose FCM the relay reaches raw FCM tokens through, as @owner/slug. Unset: "
+            "`emulator.project`, while no project is real.",
+            extra={"wanted": "@owner/slug"},
+        ),
+    ] = None
+    ha_version: Annotated[
+        str,
+        Meta(
+            pattern=r"^20\d\d\.\d{1,2}\.\d{1,2}$",
+            description="The version of Home Assistant that clients are told, which some go by.",
+            extra={"wanted": "a version like 2026.11.0"},
+        ),
+    ] = "2026.11.0"
+    # Home Assistant's own: PUSH_CONFIRM_TIMEOUT.
+    confirm_s: Annotated[
+        float, Meta(gt=0, le=60, description="Seconds a phone has to confirm a local push before it goes to the cloud.")
+    ] = 10.0
+    push_url_allow: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Where a registration's push_url may lead beside public addresses: host names, hosts with a "
+            "port, or networks like 10.0.0.0/8. In an emulator, where it may lead at all.",
+            extra={"wanted": "a list of hosts and networks, in the environment with commas between them"},
+        ),
+    ] = ()
+    tokens: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Long-lived access tokens beside those that `expo-gateway home-assistant token` makes.",
+            extra={"wanted": "a list of tokens, in the environment with commas between them"},
+        ),
+    ] = ()
+
+    def __repr__(self) -> str:
+        return f"HomeAssistant(enabled={self.enabled}, prefix={self.prefix!r}, exact={self.exact})"  # tokens are secret
+
+
 class Logs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is logged, to stderr."""
 

@@ -152,6 +152,7 @@ async def _work(worker: WorkerPlan, wire: Wire) -> None:
                 outbox=outbox,
                 registry=registry,
                 providers=providers,
+                port=worker.sockets.port,
                 captures=lambda: 0,
                 clock=clock,
                 share=Share(seat=seat, buckets=worker.buckets),

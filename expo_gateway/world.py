@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from expo_gateway.admission.desk import Admission
 from expo_gateway.admission.limits import Limits
@@ -23,6 +23,9 @@ from expo_gateway.log_context import bind
 from expo_gateway.outbox.base import Outbox
 from expo_gateway.protocol.device import Project, ProjectKind
 from expo_gateway.registry.base import Registry
+
+if TYPE_CHECKING:  # most starts need nothing of it
+    from expo_gateway.home_assistant.parts import HomeAssistant
 
 WORLD: Final = "expo_gateway.world"
 """Key of the scope of a request with a run's prefix: its world."""
@@ -66,6 +69,8 @@ class World:
     """Of push tokens that nobody registered."""
     begin: Callable[[], Awaitable[None]] = field(default=_nothing, repr=False)
     """Puts what a seed says into the empty world, for each reset."""
+    home_assistant: "Callable[[], HomeAssistant | None]" = field(default=lambda: None, repr=False)
+    """What Home Assistant's doors have of their own, which are the default world's. None: it has none."""
     on_close: Callable[[], Awaitable[None]] = field(default=_nothing, repr=False)
     """Ends what the world was made with."""
 

@@ -66,7 +66,7 @@ def shown(default: object) -> str:
         return ""
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
-    if isinstance(default, (list, tuple)) and not default:
+    if isinstance(default, (list, tuple, str)) and not default:
         return ""
     return f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
 

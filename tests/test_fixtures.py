@@ -40,7 +40,7 @@ def test_every_fixture_is_replayed_somewhere() -> None:
     assert {fixture["replay"] for fixture in FIXTURES.values()} == known
 
 
-@pytest.mark.parametrize("folder", ["expo", "messages", "payloads"])
+@pytest.mark.parametrize("folder", ["expo", "home_assistant", "messages", "payloads"])
 def test_every_fixture_says_where_it_is_from_and_when_it_was_seen(folder: str) -> None:
     unsourced = [
         name for name in evidence.names(folder) if not {"source", "seen"} <= evidence.load(folder, name).keys()

@@ -22,6 +22,7 @@ FLOORS: list[set[str]] = [
     {"registry", "outbox", "providers", "emulators", "admission"},
     {"recipients"},
     {"gateway", "dispatcher", "journal"},
+    {"home_assistant"},
     {"world"},
     {"runs"},
     {"doors"},
@@ -30,11 +31,13 @@ FLOORS: list[set[str]] = [
 ROOF = {
     *("settings", "logs", "data_dir", "listener", "granian_listener", "front"),
     *("connection", "connection_http1", "connection_requests", "connection_switched", "connection_terms"),
+    "connection_websocket",
     *("counts", "board", "supervisor", "child", "worker", "emulated_ports", "emulated_providers", "late_emulated"),
     *("certificates", "forward_proxy", "hosts_front", "proxy_door"),
     *("commands", "project_settings", "project_files", "project_providers", "live_projects"),
     *("forward_settings", "forwarding", "seed", "seed_file", "seeding", "settings_sections"),
     *("control", "control_doors", "late_doors", "run_worlds", "run_providers"),
+    *("home_assistant_front", "home_assistant_needs", "late_home_assistant"),
     *(
         "exposition",
         "emulated",
@@ -60,7 +63,7 @@ ALL_SEEING_DOOR = f"{PACKAGE}.doors.control"
 # What a door may have of the others: what every door needs of HTTP.
 SHARED_BY_DOORS = (f"{PACKAGE}.doors.http", f"{PACKAGE}.doors.bodies")
 
-HYPERCORN = ("connection_switched", "emulators.fcm_listener")
+HYPERCORN = ("connection_switched", "connection_websocket", "emulators.fcm_listener")
 LIBRARIES: dict[str, Callable[[str], bool]] = {
     "aioapns": lambda module: unit_of(module) == "providers",
     "pyfcm": lambda module: unit_of(module) == "providers",

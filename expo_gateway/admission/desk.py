@@ -62,7 +62,7 @@ class Admission:
 
     def missing_credentials(self, device: Device) -> TicketError | None:
         """The ticket of a device that nothing is configured for; emulated projects need nothing."""
-        if device.project.kind is ProjectKind.EMULATED:
+        if device.project.kind is ProjectKind.EMULATED or device.platform is Platform.LOCAL:
             return None
         configured = self._configured.get(device.project.project_id)
         if device.platform is Platform.ANDROID:

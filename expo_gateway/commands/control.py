@@ -24,7 +24,8 @@ app = typer.Typer(help="See, wait for, break and move what a test gateway does."
 faults = typer.Typer(help="Forced failures.", no_args_is_help=True)
 clock = typer.Typer(help="The time of a run.", no_args_is_help=True)
 runs = typer.Typer(help="Worlds beside the default one.", no_args_is_help=True)
-for _name, _group in (("faults", faults), ("clock", clock), ("runs", runs)):
+home = typer.Typer(help="What came to Home Assistant's doors.", no_args_is_help=True)
+for _name, _group in (("faults", faults), ("clock", clock), ("runs", runs), ("home-assistant", home)):
     app.add_typer(_group, name=_name)
 
 Url = Annotated[
@@ -221,6 +222,54 @@ def delete_run(
 ) -> None:
     """Delete a run with all that is in it, or all runs."""
     _delete("/runs", name, all_of_them=all_of_them, url=url, as_json=as_json)
+
+
+# -- home assistant ---------------------------------------------------------------------------------------------------
+
+
+@home.command("registrations")
+def list_registrations(
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="So many at most.")] = 100,
+    url: Url = DEFAULT_URL,
+    as_json: AsJson = False,
+) -> None:
+    """List the apps that registered, and whether they listen."""
+    answer = _control(url).get("/home_assistant/registrations", [("limit", str(limit))])
+    if as_json:
+        print_json(answer)
+        return
+    rows = [
+        (one["registration_id"], one["device_name"], one["service"] or "-", one["status"], str(one["messages"]))
+        for one in answer["registrations"]
+    ]
+    print_table(("id", "device", "service", "status", "messages"), rows)
+
+
+@home.command("forget")
+def forget_registration(
+    registration: Annotated[str, typer.Argument(metavar="ID")], url: Url = DEFAULT_URL, as_json: AsJson = False
+) -> None:
+    """Forget an app that registered: its webhook is gone."""
+    _delete("/home_assistant/registrations", registration, all_of_them=False, url=url, as_json=as_json)
+
+
+@home.command("notifications")
+def list_notifications(url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
+    """List the persistent notifications, the newest first."""
+    answer = _control(url).get("/home_assistant/notifications")
+    if as_json:
+        print_json(answer)
+        return
+    rows = [(one["notification_id"], one["title"] or "-", one["message"]) for one in answer["notifications"]]
+    print_table(("id", "title", "message"), rows)
+
+
+@home.command("dismiss")
+def dismiss_notification(
+    notification: Annotated[str, typer.Argument(metavar="ID")], url: Url = DEFAULT_URL, as_json: AsJson = False
+) -> None:
+    """Dismiss a persistent notification."""
+    _delete("/home_assistant/notifications", notification, all_of_them=False, url=url, as_json=as_json)
 
 
 # -- below ------------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from expo_gateway.data_dir import DATABASE
 from expo_gateway.errors import SettingsError
 from expo_gateway.protocol.project import ConfiguredProject
 from expo_gateway.registry.base import Registry
+from expo_gateway.registry.home_assistant import HomeAssistantStore
 
 T = TypeVar("T")
 
@@ -32,6 +33,17 @@ Named = Annotated[str, typer.Argument(metavar="PROJECT", help="@owner/slug, or t
 
 def with_registry(data: Path | None, use: Callable[[Registry], Awaitable[T]], *, make: bool = False) -> T:
     """What `use` returns. `make`: a data directory that is not there is made; else that is a SettingsError."""
+    return asyncio.run(_with_registry(_database(data, make=make), use))
+
+
+def with_home_assistant(
+    data: Path | None, use: Callable[[HomeAssistantStore], Awaitable[T]], *, make: bool = False
+) -> T:
+    """The same, of what is kept for Home Assistant."""
+    return asyncio.run(_with_home_assistant(_database(data, make=make), use))
+
+
+def _database(data: Path | None, *, make: bool) -> Path:
     if data is None:
         raise SettingsError("--data: it is missing; wanted the directory that `expo-gateway serve --data` is given")
     path = data.expanduser() / DATABASE
@@ -42,7 +54,7 @@ def with_registry(data: Path | None, use: Callable[[Registry], Awaitable[T]], *,
             f"--data: {data} holds no {DATABASE}; wanted the directory that `expo-gateway serve --data` is given. "
             "`expo-gateway projects add` makes a new one"
         )
-    return asyncio.run(_with_registry(path, use))
+    return path
 
 
 async def _with_registry(path: Path, use: Callable[[Registry], Awaitable[T]]) -> T:
@@ -53,6 +65,17 @@ async def _with_registry(path: Path, use: Callable[[Registry], Awaitable[T]]) ->
         registry = SqliteRegistry(file)
         await registry.open()
         return await use(registry)
+
+
+async def _with_home_assistant(path: Path, use: Callable[[HomeAssistantStore], Awaitable[T]]) -> T:
+    from expo_gateway.registry.sqlite import SqliteRegistry
+    from expo_gateway.registry.sqlite_home_assistant import SqliteHomeAssistant
+    from expo_gateway.sqlite_file import SqliteFile
+
+    async with SqliteFile(path, durability="power") as file:
+        # Whose migrations make the tables.
+        await SqliteRegistry(file).open()
+        return await use(SqliteHomeAssistant(file))
 
 
 async def find(registry: Registry, name: str) -> ConfiguredProject:

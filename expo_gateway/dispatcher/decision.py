@@ -80,7 +80,9 @@ def decide(outcome: Outcome, *, window: Window, attempts: int, now: float, jitte
     if outcome.backoff.max_attempts is not None and attempts >= outcome.backoff.max_attempts:
         return final
     due_at = retry_at(now=now, attempts=attempts, backoff=outcome.backoff, jitter=jitter)
-    return Again(due_at=due_at) if due_at <= window.retry_until else final
+    # At once: that is no retry, but the other half of the same try.
+    in_time = outcome.backoff.first_s == 0 or due_at <= window.retry_until
+    return Again(due_at=due_at) if in_time else final
 
 
 def retry_at(*, now: float, attempts: int, backoff: Backoff, jitter: float) -> float:

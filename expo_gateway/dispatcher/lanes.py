@@ -5,11 +5,13 @@ it.
 """
 
 import asyncio
+import sys
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 from expo_gateway.dispatcher.holds import Key
+from expo_gateway.protocol.device import Platform
 
 T = TypeVar("T")
 
@@ -33,9 +35,12 @@ class Lanes(Generic[T]):
         """Have it worked on as soon as the credential has room, while `run` runs."""
         lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = _Lane(key)
+            # Nobody else's credential suffers from a local device, and its provider has bounds of its own: what waited
+            # here would take the places of other devices.
+            room = sys.maxsize if key[1] is Platform.LOCAL else self._max_in_flight
+            lane = self._lanes[key] = _Lane(key, room)
         lane.waiting.append(item)
-        if lane.workers < self._max_in_flight:
+        if lane.workers < lane.room:
             self._hire(lane)
 
     async def run(self) -> None:
@@ -43,7 +48,7 @@ class Lanes(Generic[T]):
         async with asyncio.TaskGroup() as self._group:
             try:
                 for lane in self._lanes.values():
-                    for _ in range(min(len(lane.waiting), self._max_in_flight)):
+                    for _ in range(min(len(lane.waiting), lane.room)):
                         self._hire(lane)
                 await asyncio.Event().wait()
             finally:
@@ -73,7 +78,7 @@ class Lanes(Generic[T]):
         self._workers.discard(worker)
         if lane.waiting:  # it was cancelled
             self._hire(lane)
-        elif not lane.workers:
+        elif not lane.workers and self._lanes.get(lane.key) is lane:
             # Else everyone who ever sent would be remembered.
             del self._lanes[lane.key]
 
@@ -81,9 +86,10 @@ class Lanes(Generic[T]):
 class _Lane(Generic[T]):
     """Made for its first item, and forgotten after its last."""
 
-    __slots__ = ("key", "waiting", "workers")
+    __slots__ = ("key", "room", "waiting", "workers")
 
-    def __init__(self, key: Key) -> None:
+    def __init__(self, key: Key, room: int) -> None:
         self.key = key
+        self.room = room
         self.waiting: deque[T] = deque()
         self.workers = 0

@@ -75,6 +75,7 @@ class Dispatcher:
         self._active_of: Counter[str] = Counter()
         """Active batches by project."""
         self._wakes = asyncio.Event()
+        self._work.parked.on_parked = self._wakes.set
         self._stopping = asyncio.Event()
         self._moved = asyncio.Event()
         self._turned_at = monotonic()
@@ -90,8 +91,12 @@ class Dispatcher:
     def accepted(self, project_id: str) -> None:
         """A batch of this project is due now. While nothing more of it may be claimed, only the end of one of the
         active batches changes that, and wakes us itself."""
-        if self._active_of[project_id] < MAX_PROJECT_BATCHES and len(self._active) < MAX_BATCHES:
+        if self._slots_of(project_id) < MAX_PROJECT_BATCHES and self._slots < MAX_BATCHES:
             self._wakes.set()
+
+    def waits_for_phone(self, ticket_id: str, waits: bool) -> None:
+        """A delivery under way does nothing but wait for its phone, or does so no more: see parked.py."""
+        self._work.waits_for_phone(ticket_id, waits)
 
     def stop(self) -> None:
         """Claim nothing more; finish what is claimed within `drain_s`, give back the rest."""
@@ -163,8 +168,8 @@ class Dispatcher:
 
     async def _turn(self, group: asyncio.TaskGroup) -> float:
         """Claim what fits and start it. Returns how long to wait for the next turn, unless something wakes us."""
-        free = MAX_BATCHES - len(self._active)
-        if free == 0:
+        free = MAX_BATCHES - self._slots
+        if free <= 0:
             return self._poll_s
         due_at = await self._outbox.next_due_at()
         now = self._clock()
@@ -185,7 +190,15 @@ class Dispatcher:
         return 0.0 if claims else self._poll_s
 
     def _full_projects(self) -> list[str]:
-        return [project_id for project_id, batches in self._active_of.items() if batches >= MAX_PROJECT_BATCHES]
+        return [project_id for project_id in self._active_of if self._slots_of(project_id) >= MAX_PROJECT_BATCHES]
+
+    @property
+    def _slots(self) -> int:
+        """Of MAX_BATCHES. Those that wait for phones take none."""
+        return len(self._active) - self._work.parked.batches
+
+    def _slots_of(self, project_id: str) -> int:
+        return self._active_of[project_id] - self._work.parked.batches_of[project_id]
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         project_id = self._active.pop(task).project_id

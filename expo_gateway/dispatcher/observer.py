@@ -9,6 +9,7 @@ from expo_gateway.outbox.base import Claim
 from expo_gateway.protocol.apns import ApnsRequest
 from expo_gateway.protocol.device import Device
 from expo_gateway.protocol.fcm import FcmRequest
+from expo_gateway.protocol.local import LocalRequest
 from expo_gateway.protocol.message import PushMessage
 from expo_gateway.protocol.ticket import BatchId
 from expo_gateway.providers.base import Outcome
@@ -26,7 +27,7 @@ class DeliveryObserver(Protocol):
         """A place of the claim is due. `device` is None when it was forgotten meanwhile."""
         ...
 
-    def attempt_started(self, ticket_id: str, *, n: int, request: ApnsRequest | FcmRequest) -> None:
+    def attempt_started(self, ticket_id: str, *, n: int, request: ApnsRequest | FcmRequest | LocalRequest) -> None:
         """The request goes to the provider. Attempts are numbered from 1."""
         ...
 

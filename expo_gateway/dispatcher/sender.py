@@ -18,6 +18,7 @@ from expo_gateway.metrics import DeliveryCounts
 from expo_gateway.protocol.apns import ApnsRequest, build_apns_request
 from expo_gateway.protocol.device import Device, Platform
 from expo_gateway.protocol.fcm import FcmRequest, build_fcm_request
+from expo_gateway.protocol.local import LocalRequest, build_local_request
 from expo_gateway.protocol.message import MAX_DATA_BYTES, PushMessage
 from expo_gateway.protocol.push_token import redacted
 from expo_gateway.protocol.receipt import expo_error, too_big
@@ -26,7 +27,7 @@ from expo_gateway.registry.base import Registry
 
 log = logging.getLogger(__name__)
 
-PROVIDERS = {Platform.IOS: "apns", Platform.ANDROID: "fcm"}
+PROVIDERS = {Platform.IOS: "apns", Platform.ANDROID: "fcm", Platform.LOCAL: "local"}
 OUTCOMES: Mapping[type[Outcome], str] = {
     Accepted: "accepted",
     Rejected: "rejected",
@@ -58,12 +59,22 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def key(self) -> Key:
-        return credential_key(self.device.project.project_id, self.device.platform, sandbox=self.device.sandbox)
+        return device_key(self.device)
 
 
 def credential_key(project_id: str, platform: Platform, *, sandbox: bool) -> Key:
     """Development builds are on their own: Apple's environments have each their credential, and their troubles."""
     return f"{project_id}/sandbox" if sandbox and platform is Platform.IOS else project_id, platform
+
+
+def device_key(device: Device) -> Key:
+    """Of the credential that the device is reached with. A local device is its own: it waits for no other phone."""
+    if device.platform is Platform.LOCAL:
+        return device.device_token, device.platform
+    return credential_key(device.project.project_id, device.platform, sandbox=device.sandbox)
+
+
+NO_PROVIDERS = ProjectProviders(apns=None, fcm=None)
 
 
 class Sender:
@@ -79,8 +90,11 @@ class Sender:
         jitter: Callable[[], float],
         retry_budget_s: float,
         observer: DeliveryObserver | None = None,
+        local: Provider[LocalRequest] | None = None,
     ) -> None:
+        """`local`: who reaches local devices, whatever their project; None: nobody."""
         self._providers = providers
+        self._local = local
         self._registry = registry
         self._holds = holds
         self._clock = clock
@@ -102,9 +116,10 @@ class Sender:
             return Final(receipt=receipt), delivery.attempts + 1
 
     async def _attempt(self, delivery: Delivery) -> tuple[Final | Again, int]:
-        providers, began_at = self._providers(delivery.device), self._clock()
+        is_local = delivery.device.platform is Platform.LOCAL
+        providers, began_at = NO_PROVIDERS if is_local else self._providers(delivery.device), self._clock()
         key = delivery.key if not providers.captures else _captured(delivery.key)
-        span = window(delivery.message, accepted_at=delivery.accepted_at, budget_s=self._retry_budget_s)
+        span = window(_with_life(delivery), accepted_at=delivery.accepted_at, budget_s=self._retry_budget_s)
         held = self._held(delivery, span, key, now=began_at)
         if held is not None:
             return held, delivery.attempts
@@ -147,25 +162,35 @@ class Sender:
         )
 
     async def _through_provider(self, delivery: Delivery, providers: ProjectProviders, *, now: float) -> Outcome:
-        message, device, accepted_at = delivery.message, delivery.device, delivery.accepted_at
-        is_ios = device.platform is Platform.IOS
-        provider = providers.apns if is_ios else providers.fcm
+        message, device = delivery.message, delivery.device
+        if message.is_too_big:
+            receipt = too_big(message.largest_bytes, MAX_DATA_BYTES)
+            return Rejected(reason="MessageTooBig", status=0, receipt=receipt)
+        if device.platform is Platform.LOCAL:
+            return await self._through_channel(delivery)
+        provider = providers.apns if device.platform is Platform.IOS else providers.fcm
         if provider is None:
             return _failed(f"The project has no credentials for {device.platform.value}.")
         if device.virtual and not provider.emulated:
             return _failed("The push token belongs to a virtual device, which no real provider knows.")
-        if message.is_too_big:
-            receipt = too_big(len(bytes(message.data)), MAX_DATA_BYTES)
-            return Rejected(reason="MessageTooBig", status=0, receipt=receipt)
-        if is_ios:
-            request = build_apns_request(message, device, apns_id=delivery.ticket_id, accepted_at=accepted_at)
+        if device.platform is Platform.IOS:
+            request = _apns_request(delivery)
             self._started(delivery, request)
             return await cast(Provider[ApnsRequest], provider).send(request)
-        fcm_request = build_fcm_request(message, device, accepted_at=accepted_at, now=now)
+        fcm_request = _fcm_request(delivery, now=now)
         self._started(delivery, fcm_request)
         return await cast(Provider[FcmRequest], provider).send(fcm_request)
 
-    def _started(self, delivery: Delivery, request: ApnsRequest | FcmRequest) -> None:
+    async def _through_channel(self, delivery: Delivery) -> Outcome:
+        if self._local is None:
+            return _failed("This gateway has no local push.")
+        request = build_local_request(
+            delivery.message, delivery.device, ticket_id=delivery.ticket_id, attempt=delivery.attempts + 1
+        )
+        self._started(delivery, request)
+        return await self._local.send(request)
+
+    def _started(self, delivery: Delivery, request: ApnsRequest | FcmRequest | LocalRequest) -> None:
         if self.observer is not None:
             self.observer.attempt_started(delivery.ticket_id, n=delivery.attempts + 1, request=request)
 
@@ -190,7 +215,7 @@ class Sender:
         self, delivery: Delivery, refusal: Rejected, verdict: Final | Again, key: Key, *, now: float
     ) -> None:
         """What a refusal means for more than this delivery."""
-        if refusal.device_gone:
+        if refusal.device_gone and not _is_for_activity(delivery):
             await self._bury(delivery.device, gone_at=refusal.gone_at if refusal.gone_at is not None else now)
         if refusal.scope is Scope.DELIVERY:
             self._holds.credential_works(key)
@@ -207,6 +232,45 @@ class Sender:
         except StoreUnavailable as error:
             # The receipt says it all the same; the next send to the device will mark it.
             log.warning("%s could not be marked as gone: %s", redacted(device.push_token), error)
+
+
+# What is native is loaded with the first message that is.
+
+
+def _with_life(delivery: Delivery) -> PushMessage:
+    if type(delivery.message) is PushMessage:
+        return delivery.message
+    from expo_gateway.protocol.native_requests import with_own_life
+
+    return with_own_life(delivery.message, delivery.device.platform)
+
+
+def _apns_request(delivery: Delivery) -> ApnsRequest:
+    message, device, accepted_at = delivery.message, delivery.device, delivery.accepted_at
+    if type(message) is PushMessage:
+        return build_apns_request(message, device, apns_id=delivery.ticket_id, accepted_at=accepted_at)
+    from expo_gateway.protocol.native_requests import native_apns_request
+
+    return native_apns_request(message, device, apns_id=delivery.ticket_id, accepted_at=accepted_at)
+
+
+def _fcm_request(delivery: Delivery, *, now: float) -> FcmRequest:
+    message, device, accepted_at = delivery.message, delivery.device, delivery.accepted_at
+    if type(message) is PushMessage:
+        return build_fcm_request(message, device, accepted_at=accepted_at, now=now)
+    from expo_gateway.protocol.native_requests import native_fcm_request
+
+    return native_fcm_request(message, device, accepted_at=accepted_at, now=now)
+
+
+def _is_for_activity(delivery: Delivery) -> bool:
+    """Its address is a Live Activity's: when that is over, the device is as alive as before."""
+    if type(delivery.message) is PushMessage or delivery.device.platform is not Platform.IOS:
+        return False
+    from expo_gateway.protocol.native_requests import apns_part
+
+    part = apns_part(delivery.message)
+    return part is not None and part.device_token is not None
 
 
 def _captured(key: Key) -> Key:

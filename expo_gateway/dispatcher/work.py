@@ -10,14 +10,14 @@ from msgspec import Struct
 
 from expo_gateway.dispatcher.decision import Again
 from expo_gateway.dispatcher.lanes import MAX_IN_FLIGHT, Lanes
+from expo_gateway.dispatcher.parked import Parked
 from expo_gateway.dispatcher.recorder import Recorder
-from expo_gateway.dispatcher.sender import Delivery, Sender, credential_key
+from expo_gateway.dispatcher.sender import Delivery, Sender, device_key
 from expo_gateway.errors import RequestRefused, StoreUnavailable
 from expo_gateway.log_context import bind
 from expo_gateway.outbox.base import Claim, Pending
-from expo_gateway.protocol.body import inflate
 from expo_gateway.protocol.device import Device, Platform
-from expo_gateway.protocol.message import PushMessage, decode_send_request
+from expo_gateway.protocol.message import PushMessage
 from expo_gateway.protocol.receipt import (
     FailedReceipt,
     ReceiptError,
@@ -25,7 +25,8 @@ from expo_gateway.protocol.receipt import (
     fcm_not_registered,
     is_ok,
 )
-from expo_gateway.protocol.ticket import accepted_at, not_a_recipient, ticket_id
+from expo_gateway.protocol.stored import decode_stored
+from expo_gateway.protocol.ticket import BatchId, accepted_at, not_a_recipient, parse_ticket_id, ticket_id
 from expo_gateway.registry.base import Registry
 
 log = logging.getLogger(__name__)
@@ -38,12 +39,19 @@ LEAST_WAIT_S = 0.01
 class _Batch:
     """A claim that is worked on, and what came of it so far."""
 
-    __slots__ = ("accepted_at", "begun", "claim", "ended", "hex", "idle", "left", "retries", "waiting")
+    __slots__ = (
+        *("accepted_at", "begun", "claim", "ended", "hex", "idle", "is_parked", "left", "phones", "project_id"),
+        *("retries", "waiting"),
+    )
 
     def __init__(self, claim: Claim) -> None:
         self.claim = claim
         self.hex = claim.batch_id.hex()
         self.accepted_at = accepted_at(claim.batch_id)
+        self.project_id = claim.project_id
+        self.phones = 0
+        """Deliveries under way that do nothing but wait for a phone."""
+        self.is_parked = False
         self.left = 0
         """Deliveries that are under way, or wait for their credential to have room."""
         self.begun: set[int] = set()
@@ -109,7 +117,9 @@ class BatchWork:
         self._counts = sender.counts
         self.lanes = Lanes(self._try, max_in_flight=max_in_flight)
         """Somebody has to run them."""
-        self._batches: set[_Batch] = set()
+        self.parked = Parked()
+        """Batches that wait for phones and nothing else."""
+        self._batches: dict[BatchId, _Batch] = {}
         self.progressed_at = monotonic()
         """When a batch was begun or given back, or an attempt ended, for the last time: of the monotonic clock."""
 
@@ -118,7 +128,7 @@ class BatchWork:
         bind(batch_id=claim.batch_id.hex(), project_id=claim.project_id)
         self.progressed_at = self._monotonic()
         batch = _Batch(claim)
-        self._batches.add(batch)
+        self._batches[claim.batch_id] = batch
         try:
             await self._try_all(batch)
         except StoreUnavailable as error:
@@ -132,15 +142,25 @@ class BatchWork:
             open_places = [pending for pending in claim.pending if pending.place not in tried]
             self._settle(batch, open_places, expo_error("The notification could not be processed."))
         finally:
-            self._batches.discard(batch)
+            if self._batches.get(claim.batch_id) is batch:
+                del self._batches[claim.batch_id]
+            self.parked.drop(batch)
             for one in batch.waiting.values():
                 _stop_timer(one)
             await self._recorder.release(claim.batch_id, list(batch.retries.values()))
             self.progressed_at = self._monotonic()
 
+    def waits_for_phone(self, ticket: str, waits: bool) -> None:
+        """The delivery under way waits for its phone, or does so no more. Between two steps of its provider."""
+        placed = parse_ticket_id(ticket)
+        batch = self._batches.get(placed[0]) if placed is not None else None
+        if batch is not None:
+            batch.phones += 1 if waits else -1
+            self.parked.look(batch)
+
     def clock_moved(self) -> None:
         """What waits for its time has it, or waits anew."""
-        for batch in list(self._batches):
+        for batch in list(self._batches.values()):
             for one in list(batch.waiting.values()):
                 self._wait_for_time(one)
 
@@ -148,7 +168,7 @@ class BatchWork:
         """Ends when every place has its receipt or waits for a retry."""
         claim = batch.claim
         try:
-            recipients = list(decode_send_request(inflate(claim.body)).recipients())
+            recipients = list(decode_stored(claim.body).recipients())
             wanted = [(pending, *recipients[pending.place]) for pending in claim.pending]
         except (RequestRefused, IndexError):
             log.exception("batch %s can't be read back from the store; its deliveries fail", batch.hex)
@@ -168,9 +188,9 @@ class BatchWork:
             await batch.ended
 
     def _put(self, one: _Place) -> None:
-        device = one.device
         one.batch.one_more()
-        self.lanes.put(credential_key(device.project.project_id, device.platform, sandbox=device.sandbox), one)
+        self.parked.look(one.batch)
+        self.lanes.put(device_key(one.device), one)
 
     async def _try(self, one: _Place) -> None:
         """Raises nothing but for cancellation. What goes wrong is this place's receipt: the others go on."""
@@ -185,6 +205,7 @@ class BatchWork:
             self._recorder.receipt(batch.claim.batch_id, one.place, receipt)
         finally:
             batch.one_less()
+            self.parked.look(batch)
 
     async def _try_one(self, batch: _Batch, one: _Place) -> None:
         ticket = ticket_id(batch.claim.batch_id, one.place)

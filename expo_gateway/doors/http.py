@@ -3,10 +3,11 @@
 import logging
 import re
 from base64 import b64encode
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from hashlib import sha1
 from typing import Final, Protocol
+from urllib.parse import quote
 
 import orjson
 from msgspec import Struct
@@ -15,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from expo_gateway.doors.bodies import Bodies, ClientGone
 from expo_gateway.errors import BearerRefused, RequestRefused, StoreUnavailable
 from expo_gateway.protocol.body import is_compressed
+from expo_gateway.protocol.push_token import redacted
 from expo_gateway.request_faults import RequestError
 
 log = logging.getLogger(__name__)
@@ -54,6 +56,11 @@ _JSON_BEGINS: Final = (b"[", b"{")
 
 # After these answers the rest of the request may still be under way.
 _UNREAD = (408, 413, 503)
+
+# The id of a webhook is all that it takes to use it.
+_WEBHOOK = re.compile("(/webhook/)[^/]+")
+_PUSH_TOKEN = re.compile(r"Expo(nent)?PushToken\[[^\]]*\]?")
+MAX_SHOWN_CHARS = 200
 
 _ORIGIN = re.compile("^https?://[^/]*", re.IGNORECASE)
 _SLASHES = re.compile("/{2,}")
@@ -201,6 +208,12 @@ async def respond_text(send: Send, status: int, text: str, *, extra: Headers = (
     await send({"type": "http.response.body", "body": body})
 
 
+def shown_path(path: str) -> str:
+    """Fit for a log and a terminal, and without what is secret, or was put there by mistake: a push token, a novel."""
+    plain = _WEBHOOK.sub(r"\1...", _PUSH_TOKEN.sub(lambda found: redacted(found[0]), path))
+    return quote(plain[:MAX_SHOWN_CHARS], safe="/-_.~:[]…")
+
+
 def cut(scope: Scope) -> None:
     """End the connection of a request. Where the server can't, it answers 500 for an app that says nothing."""
     end = scope.get(CUT)
@@ -277,19 +290,22 @@ def is_under(prefix: str, path: str) -> bool:
     return path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in ("", "/")
 
 
-def with_plain_paths(app: ASGIApp) -> ASGIApp:
+def with_plain_paths(app: ASGIApp, *, websockets: Mapping[str, ASGIApp] | None = None) -> ASGIApp:
     """Some SDKs join base URL and path with two slashes, or end in one; proxies send the whole URL as the path.
 
-    Source of the latter: RFC 9112, section 3.2.2.
+    Source of the latter: RFC 9112, section 3.2.2. `websockets`: by path; of HTTP/1.1 only.
     """
+    doors = websockets or {}
 
     async def plain(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":
-            await send({"type": "websocket.close"})  # before it is accepted: 403
-            return
         path = scope.get("path", "")
         if "//" in path or path[-1:] == "/":
             scope = {**scope, "path": _SLASHES.sub("/", _ORIGIN.sub("", path)).rstrip("/") or "/"}
-        await app(scope, receive, send)
+        if scope["type"] != "websocket":
+            await app(scope, receive, send)
+        elif scope["path"] in doors and scope["http_version"] == "1.1":
+            await doors[scope["path"]](scope, receive, send)
+        else:
+            await send({"type": "websocket.close"})  # before it is accepted: 403
 
     return plain

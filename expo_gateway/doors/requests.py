@@ -1,24 +1,19 @@
 """What is noted of every request: its id, its place in the metrics and, when asked for, its line in the access log."""
 
 import logging
-import re
 import uuid
 from collections.abc import Callable
-from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from expo_gateway.doors.http import REFUSED_WITH
+from expo_gateway.doors.http import REFUSED_WITH, shown_path
 from expo_gateway.log_context import bind, bound
 from expo_gateway.metrics import OTHER, RequestCounts
-from expo_gateway.protocol.push_token import redacted
 
 access_log = logging.getLogger("expo_gateway.access")
 
 # nginx's: the client left before it was answered.
 CLIENT_GONE = 499
-MAX_SHOWN_CHARS = 200
-_PUSH_TOKEN = re.compile(r"Expo(nent)?PushToken\[[^\]]*\]?")
 
 
 class RequestId:
@@ -80,18 +75,13 @@ class Observed:
             # Without the query: it may hold tokens.
             fields = {
                 "method": scope["method"],
-                "path": _shown(scope["path"]),
+                "path": shown_path(scope["path"]),
                 "status": status,
                 "ms": round(took_s * 1000, 2),
                 "bytes": size_bytes,
                 **({"code": code} if code is not None else {}),
             }
             access_log.info("request", extra=fields)
-
-
-def _shown(path: str) -> str:
-    """Fit for a terminal, and without what somebody put there by mistake: a push token, a novel."""
-    return quote(_PUSH_TOKEN.sub(lambda found: redacted(found[0]), path)[:MAX_SHOWN_CHARS], safe="/-_.~:[]…")
 
 
 def _route(scope: Scope) -> str:

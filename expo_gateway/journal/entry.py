@@ -6,11 +6,12 @@ from typing import Any, Literal
 import msgspec
 
 from expo_gateway.protocol.apns import ApnsRequest
-from expo_gateway.protocol.body import inflate
 from expo_gateway.protocol.device import Device
 from expo_gateway.protocol.fcm import FcmRequest
+from expo_gateway.protocol.local import LocalRequest
 from expo_gateway.protocol.message import PushMessage, decode_json
 from expo_gateway.protocol.receipt import is_ok
+from expo_gateway.protocol.stored import plain_body
 from expo_gateway.protocol.ticket import TicketError
 from expo_gateway.providers.base import Outcome
 
@@ -50,7 +51,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=T
 class Attempt(msgspec.Struct, kw_only=True, eq=False):
     n: int
     """From 1, over restarts too."""
-    request: ApnsRequest | FcmRequest | None
+    request: ApnsRequest | FcmRequest | LocalRequest | None
     """None: it was refused here, before there was one."""
     started_at: float
     ended_at: float | None = None
@@ -101,7 +102,7 @@ class Entry(msgspec.Struct, kw_only=True, eq=False):
 
     def raw_message(self) -> dict[str, object]:
         """The message as the client wrote it, with all its recipients and fields that we don't know."""
-        decoded: Any = decode_json(inflate(self.body))
+        decoded: Any = decode_json(plain_body(self.body))
         messages: list[dict[str, object]] = decoded if isinstance(decoded, list) else [decoded]
         left = self.place
         for message in messages:

@@ -15,6 +15,7 @@ from expo_gateway.journal.entry import Attempt, Entry, Event, State
 from expo_gateway.protocol.apns import ApnsRequest
 from expo_gateway.protocol.device import Device, Platform, Project
 from expo_gateway.protocol.fcm import FcmRequest
+from expo_gateway.protocol.local import LocalRequest
 from expo_gateway.protocol.message import decode_send_request
 from expo_gateway.protocol.receipt import expo_error
 from expo_gateway.protocol.ticket import TicketError
@@ -53,6 +54,9 @@ class _FcmMessage(_Form, frozen=True, kw_only=True, forbid_unknown_fields=True):
     data: dict[str, str] = {}
     android: dict[str, object] = {}
     notification: dict[str, str] | None = None
+    apns: dict[str, object] | None = None
+    webpush: dict[str, object] | None = None
+    fcm_options: dict[str, object] | None = None
 
 
 class _FcmBody(_Form, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,6 +66,11 @@ class _FcmBody(_Form, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 class _Fcm(_Form, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="provider", tag="fcm"):
     body: _FcmBody
+
+
+class _Local(_Form, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="provider", tag="local"):
+    registration_id: str
+    event: dict[str, object]
 
 
 class _Outcome(_Form, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -76,7 +85,7 @@ class _Attempt(_Form, frozen=True, kw_only=True, forbid_unknown_fields=True):
     n: int
     started_at: float
     ended_at: float | None
-    request: _Apns | _Fcm | None
+    request: _Apns | _Fcm | _Local | None
     answer: _Outcome | None
 
 
@@ -173,24 +182,22 @@ def _refusal(error: _TicketError) -> TicketError:
 def _attempt(attempt: _Attempt, life: Life) -> Attempt:
     return Attempt(
         n=attempt.n,
-        request=_request(attempt.request, life),
+        request=_request(attempt, life),
         started_at=attempt.started_at,
         ended_at=attempt.ended_at,
         outcome=None if attempt.answer is None else _outcome(attempt.answer),
     )
 
 
-def _request(request: _Apns | _Fcm | None, life: Life) -> ApnsRequest | FcmRequest | None:
+def _request(attempt: _Attempt, life: Life) -> ApnsRequest | FcmRequest | LocalRequest | None:
+    request = attempt.request
     if request is None:
         return None
     if isinstance(request, _Fcm):
-        message = request.body.message
-        return FcmRequest(
-            device_token=message.token,
-            notification=message.notification,
-            data=message.data,
-            android=message.android,
-        )
+        return _fcm_request(request.body.message)
+    if isinstance(request, _Local):
+        event = msgspec.Raw(orjson.dumps(request.event))
+        return LocalRequest(ticket_id=life.id, registration_id=request.registration_id, event=event, attempt=attempt.n)
     headers = request.headers
     expiration, priority = headers.get("apns-expiration"), headers.get("apns-priority", "10")
     return ApnsRequest(
@@ -203,6 +210,17 @@ def _request(request: _Apns | _Fcm | None, life: Life) -> ApnsRequest | FcmReque
         expiration=None if expiration is None else int(expiration),
         collapse_id=headers.get("apns-collapse-id"),
         payload=orjson.dumps(request.payload),
+    )
+
+
+def _fcm_request(message: _FcmMessage) -> FcmRequest:
+    others = {"apns": message.apns, "webpush": message.webpush, "fcm_options": message.fcm_options}
+    return FcmRequest(
+        device_token=message.token,
+        notification=message.notification,
+        data=message.data,
+        android=message.android,
+        others={name: part for name, part in others.items() if part is not None},
     )
 
 

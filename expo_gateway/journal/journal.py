@@ -15,6 +15,7 @@ from expo_gateway.outbox.base import Claim
 from expo_gateway.protocol.apns import ApnsRequest
 from expo_gateway.protocol.device import Device
 from expo_gateway.protocol.fcm import FcmRequest
+from expo_gateway.protocol.local import LocalRequest
 from expo_gateway.protocol.message import PushMessage, SendRequest
 from expo_gateway.protocol.ticket import BatchId, TicketError, accepted_at, ticket_id
 from expo_gateway.providers.base import Outcome
@@ -181,12 +182,13 @@ class Journal:
         if (known := self._entries.get(ticket)) is not None:
             self._note(known, "claimed")
 
-    def attempt_started(self, ticket_id: str, *, n: int, request: ApnsRequest | FcmRequest) -> None:
+    def attempt_started(self, ticket_id: str, *, n: int, request: ApnsRequest | FcmRequest | LocalRequest) -> None:
         entry = self._entries.get(ticket_id)
         if entry is not None:
             entry.due_at = None
             entry.attempts.append(Attempt(n=n, request=request, started_at=self._clock()))
-            self._note_owner(request.device_token, entry)
+            if not isinstance(request, LocalRequest):
+                self._note_owner(request.device_token, entry)
             self._note(entry, "attempt_started", n=n)
 
     def attempt_ended(self, ticket_id: str, *, n: int, outcome: Outcome) -> None:

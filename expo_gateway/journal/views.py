@@ -11,6 +11,7 @@ from expo_gateway.journal.query import NearMiss
 from expo_gateway.protocol.apns import ApnsRequest
 from expo_gateway.protocol.device import Device
 from expo_gateway.protocol.fcm import FcmRequest
+from expo_gateway.protocol.local import LocalRequest
 from expo_gateway.protocol.receipt import plain
 from expo_gateway.providers.base import Accepted, Outcome, Rejected, Uncertain
 
@@ -82,7 +83,17 @@ def fcm_request(request: FcmRequest) -> Json:
     message: Json = {"token": request.device_token, "data": dict(request.data), "android": dict(request.android)}
     if request.notification is not None:
         message["notification"] = dict(request.notification)
+    message.update(request.others)
     return {"provider": "fcm", "body": {"message": message, "validate_only": False}}
+
+
+def local_request(request: LocalRequest) -> Json:
+    """The event that a channel or the cloud gets."""
+    return {
+        "provider": "local",
+        "registration_id": request.registration_id,
+        "event": orjson.loads(bytes(request.event)),
+    }
 
 
 def outcome(outcome: Outcome) -> Json:
@@ -104,9 +115,11 @@ def _attempt(attempt: Attempt) -> Json:
     }
 
 
-def _request(request: ApnsRequest | FcmRequest | None) -> Json | None:
+def _request(request: ApnsRequest | FcmRequest | LocalRequest | None) -> Json | None:
     if request is None:
         return None
+    if isinstance(request, LocalRequest):
+        return local_request(request)
     return apns_request(request) if isinstance(request, ApnsRequest) else fcm_request(request)
 
 

@@ -21,6 +21,8 @@ _zlib_error: type[Exception] = _zlib.error
 MAX_BODY_BYTES = 2 * 1024 * 1024
 
 GZIP_MAGIC = b"\x1f\x8b"
+# What a stored native batch begins with (native.py). No JSON text, gzip or zlib stream does: nobody can send one.
+NATIVE_MARK = b"\x00"
 _GZIP_OR_ZLIB = 47
 
 

@@ -3,6 +3,7 @@
 from base64 import urlsafe_b64encode
 from enum import StrEnum
 from hashlib import shake_256
+from typing import Final
 from uuid import UUID, uuid5
 
 from msgspec import Struct
@@ -11,6 +12,12 @@ from msgspec import Struct
 class Platform(StrEnum):
     IOS = "ios"
     ANDROID = "android"
+    LOCAL = "local"
+    """An app that registered itself for Home Assistant's local push: reached through a channel that it opens to us."""
+
+
+PHONES: Final = (Platform.IOS, Platform.ANDROID)
+"""Whose pushes go through Apple and Google; the others are never virtual."""
 
 
 class ProjectKind(StrEnum):
@@ -54,7 +61,7 @@ class Device(Struct, frozen=True, kw_only=True):
     project: Project
     platform: Platform
     device_token: str
-    """APNs: hex, lower case. FCM: registration token."""
+    """APNs: hex, lower case. FCM: registration token. LOCAL: the id of the registration."""
     app_id: str
     """Bundle id or package name; the topic of APNs."""
     registered_at: float

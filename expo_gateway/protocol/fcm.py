@@ -28,6 +28,8 @@ class FcmRequest(msgspec.Struct, frozen=True, kw_only=True):
     """None: a data-only message, which the app handles itself."""
     data: Mapping[str, str]
     android: Mapping[str, object]
+    others: Mapping[str, object] = {}
+    """What else the message has: `apns`, `webpush`, `fcm_options`. Expo's have none."""
 
 
 def build_fcm_request(message: PushMessage, device: Device, *, accepted_at: float, now: float) -> FcmRequest:

@@ -78,9 +78,14 @@ class PushMessage(msgspec.Struct, frozen=True, gc=False, rename="camel", kw_only
         return [self.to] if isinstance(self.to, str) else self.to
 
     @property
+    def largest_bytes(self) -> int:
+        """Size of what a client may write at any length."""
+        return len(memoryview(self.data))
+
+    @property
     def is_too_big(self) -> bool:
         """No provider takes it, however its data is written: such data is never decoded."""
-        return len(memoryview(self.data)) > MAX_DATA_BYTES
+        return self.largest_bytes > MAX_DATA_BYTES
 
     @property
     def wakes_app(self) -> bool:

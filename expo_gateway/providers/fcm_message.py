@@ -37,6 +37,8 @@ class FcmMessages(FCMNotification):  # type: ignore[misc]  # pyfcm has no types
         message.pop("notification", None)
         if request.notification is not None:
             message["notification"] = dict(request.notification)
+        if request.others:
+            message.update(request.others)
         return orjson.dumps(document)
 
     def json_dumps(self, data: dict[str, Any]) -> dict[str, Any]:

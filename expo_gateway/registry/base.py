@@ -17,6 +17,11 @@ class Registry(Protocol):
         """
         ...
 
+    async def device_with_token(self, device_token: str) -> Device | None:
+        """A device that Apple or Google knows by this token; APNs' is lower-case hex. Of several one that is alive,
+        and of those the one that registered last. None: nobody has registered it, or it is a local device's."""
+        ...
+
     async def enrol(self, devices: Sequence[Device]) -> Mapping[str, Device]:
         """Add virtual devices. A push token that is there already stays as it is. Returns what is stored now."""
         ...

@@ -44,6 +44,14 @@ class MemoryRegistry:
         devices = self._devices
         return {push_token: devices[push_token] for push_token in push_tokens if push_token in devices}
 
+    async def device_with_token(self, device_token: str) -> Device | None:
+        held = (
+            one
+            for one in self._devices.values()
+            if one.device_token == device_token and one.platform is not Platform.LOCAL
+        )
+        return max(held, key=lambda one: (one.gone_at is None, one.registered_at), default=None)
+
     async def enrol(self, devices: Sequence[Device]) -> Mapping[str, Device]:
         new: dict[str, Device] = {}
         for device in devices:

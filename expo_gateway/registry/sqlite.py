@@ -40,6 +40,10 @@ _LIST = f"""
 SELECT {_COLUMNS} FROM devices JOIN projects USING (project_id)
 WHERE push_token > :after AND (:project_id IS NULL OR project_id = :project_id) ORDER BY push_token LIMIT :limit
 """
+_WITH_TOKEN = f"""
+SELECT {_COLUMNS} FROM devices JOIN projects USING (project_id) WHERE device_token = ? AND platform <> 'local'
+ORDER BY gone_at IS NULL DESC, registered_at DESC LIMIT 1
+"""
 _CHANGES = "SELECT number, push_token FROM device_changes WHERE number > ? ORDER BY number"
 _ENROL = """
 INSERT INTO devices (push_token, project_id, app_id, platform, device_token, sandbox, virtual, registered_at, gone_at)
@@ -87,6 +91,9 @@ class SqliteRegistry:
             missing = [push_token for push_token in push_tokens if push_token not in found]
             found.update(await self._look_up(missing) if missing else {})
         return found
+
+    async def device_with_token(self, device_token: str) -> Device | None:
+        return await self._file.read(partial(_device_with_token, device_token=device_token))
 
     async def enrol(self, devices: Sequence[Device]) -> Mapping[str, Device]:
         return await self._write(partial(_enrol, devices=devices)) if devices else {}
@@ -199,6 +206,11 @@ def _devices(connection: sqlite3.Connection, *, push_tokens: Sequence[str]) -> d
         for row in connection.execute(_DEVICES.format(",".join("?" * len(chunk))), chunk).fetchall():
             found[row[0]] = _device(row, projects)
     return found
+
+
+def _device_with_token(connection: sqlite3.Connection, *, device_token: str) -> Device | None:
+    row = connection.execute(_WITH_TOKEN, (device_token,)).fetchone()
+    return None if row is None else _device(row, {})
 
 
 def _list_devices(connection: sqlite3.Connection, *, project_id: str | None, after: str, limit: int) -> list[Device]:

@@ -23,6 +23,7 @@ from expo_gateway.outbox.sqlite import SqliteOutbox
 from expo_gateway.protocol.apns import ApnsRequest
 from expo_gateway.protocol.device import Platform, Project, Registration, project_id_of
 from expo_gateway.protocol.fcm import FcmRequest
+from expo_gateway.protocol.local import LocalRequest
 from expo_gateway.protocol.message import decode_send_request
 from expo_gateway.protocol.ticket import ticket_id
 from expo_gateway.providers.base import Accepted, Outcome
@@ -64,7 +65,7 @@ class ScriptedProvider:
         self.in_flight = self.most_in_flight = 0
         self.lets_go_after_s = 0.0
 
-    async def send(self, request: ApnsRequest | FcmRequest) -> Outcome:
+    async def send(self, request: ApnsRequest | FcmRequest | LocalRequest) -> Outcome:
         self.sent.append(request)
         self.arrived.set()
         self.in_flight += 1
@@ -100,6 +101,7 @@ class World:
     sender: Sender
     apns: ScriptedProvider
     fcm: ScriptedProvider
+    local: ScriptedProvider
     providers: dict[Project, ProjectProviders]
     """Of the projects that are sent through others than `apns` and `fcm`."""
     holds: Holds
@@ -235,7 +237,7 @@ async def open_world(file: SqliteFile, clock: Clock) -> AsyncIterator[World]:
     apns, fcm, holds = ScriptedProvider(), ScriptedProvider(), Holds()
     monotonic, journal = Clock(), Journal(clock=clock)
     providers: dict[Project, ProjectProviders] = {}
-    usual = ProjectProviders(apns=apns, fcm=fcm)
+    usual, local = ProjectProviders(apns=apns, fcm=fcm), ScriptedProvider(emulated=False)
     sender = Sender(
         providers=lambda device: providers.get(device.project, usual),
         registry=registry,
@@ -244,6 +246,7 @@ async def open_world(file: SqliteFile, clock: Clock) -> AsyncIterator[World]:
         jitter=lambda: 0.0,
         retry_budget_s=600,
         observer=journal,
+        local=local,
     )
     dispatcher = Dispatcher(
         outbox=outbox,
@@ -275,6 +278,7 @@ async def open_world(file: SqliteFile, clock: Clock) -> AsyncIterator[World]:
         sender=sender,
         apns=apns,
         fcm=fcm,
+        local=local,
         providers=providers,
         holds=holds,
         journal=journal,

@@ -9,7 +9,7 @@ import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from expo_gateway.doors.bodies import Bodies
-from expo_gateway.doors.http import Direct, DirectRoute, JsonEndpoint, errors_json, etag, with_plain_paths
+from expo_gateway.doors.http import Direct, DirectRoute, JsonEndpoint, errors_json, etag, shown_path, with_plain_paths
 from expo_gateway.errors import RequestRefused, StoreUnavailable
 from expo_gateway.protocol.body import MAX_BODY_BYTES
 
@@ -214,3 +214,8 @@ async def test_a_route_of_ours_is_found_ahead_of_others_and_keeps_its_name() -> 
 
     assert elsewhere == ["/health", "/nothing"]
     assert [scope.get("route") for scope in seen] == [route, None, None]
+
+
+@pytest.mark.parametrize("prefix", ["", "/relay"])
+def test_the_id_of_a_webhook_is_not_shown(prefix: str) -> None:
+    assert shown_path(f"{prefix}/api/webhook/{'ab' * 32}") == f"{prefix}/api/webhook/..."

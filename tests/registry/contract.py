@@ -73,6 +73,39 @@ class RegistryContract:
     async def test_enrolling_nobody_is_nothing(self, registry: Registry) -> None:
         assert await registry.enrol([]) == {}
 
+    async def test_a_device_is_found_by_the_token_that_its_provider_gave_it(self, registry: Registry) -> None:
+        device = await registry.register(REGISTRATION, push_token=PUSH_TOKEN, now=NOW)
+        await registry.enrol([replace(VIRTUAL, push_token=OTHER_PUSH_TOKEN)])
+
+        assert await registry.device_with_token(REGISTRATION.device_token) == device
+        assert (await registry.device_with_token(VIRTUAL.device_token) or device).push_token == OTHER_PUSH_TOKEN
+        assert await registry.device_with_token("nobody's") is None
+
+    async def test_of_several_devices_with_a_token_the_living_one_that_registered_last_is_found(
+        self, registry: Registry
+    ) -> None:
+        token = REGISTRATION.device_token
+        await registry.register(REGISTRATION, push_token=PUSH_TOKEN, now=NOW)
+        later = replace(REGISTRATION, project=OTHER_PROJECT)
+        await registry.register(later, push_token=OTHER_PUSH_TOKEN, now=NOW + 1)
+
+        found = await registry.device_with_token(token)
+        await registry.mark_gone(OTHER_PUSH_TOKEN, device_token=token, gone_at=NOW + 2)
+        found_alive = await registry.device_with_token(token)
+
+        assert (found and found.push_token, found_alive and found_alive.push_token) == (OTHER_PUSH_TOKEN, PUSH_TOKEN)
+
+    async def test_a_local_device_is_registered_like_any_and_found_by_its_push_token_only(
+        self, registry: Registry
+    ) -> None:
+        local = replace(REGISTRATION, platform=Platform.LOCAL, sandbox=False)
+
+        device = await registry.register(local, push_token=PUSH_TOKEN, now=NOW)
+
+        assert device.platform is Platform.LOCAL
+        assert await registry.devices([PUSH_TOKEN]) == {PUSH_TOKEN: device}
+        assert await registry.device_with_token(local.device_token) is None
+
     # -- register ---------------------------------------------------------------------------------------------------
 
     async def test_a_new_device_gets_the_push_token(self, registry: Registry) -> None:

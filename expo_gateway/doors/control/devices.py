@@ -94,7 +94,7 @@ async def get_device(asked: Asked) -> Reply:
 
 async def delete_device(asked: Asked) -> Reply:
     asked.no_query()
-    device = _not_real(await _device(asked))
+    device = _made_here(await _device(asked))
     if not await asked.world.registry.forget_device(device.push_token):
         raise no_such("device")
     # The next push to it makes a new one, and that is alive.
@@ -104,7 +104,7 @@ async def delete_device(asked: Asked) -> Reply:
 
 async def unregister_device(asked: Asked) -> Reply:
     asked.body_as(Nothing)
-    device = _not_real(await _device(asked))
+    device = _made_here(await _device(asked))
     phones = phones_of(device, asked.world)
     if phones.get(device.device_token) is None:
         phones.enrol(device.device_token, app_id=device.app_id, sandbox=device.sandbox)
@@ -140,7 +140,10 @@ async def wanted_device(new: NewDevice, world: World, *, inside: str = "") -> tu
         raise invalid("push_token is none that an SDK lets pass; wanted ExponentPushToken[…]", f"{inside}push_token")
     known = (await world.registry.devices([token])).get(token)
     if known is not None:
-        _not_real(known)
+        _made_here(known)
+    if new.platform is Platform.LOCAL:
+        text = "platform is local; such a device registers itself at /api/mobile_app/registrations"
+        raise invalid(text, f"{inside}platform")
     project = await _project(new.project or None, world, otherwise=known.project if known else world.project)
     unregistered_at = None
     if new.unregistered_at is not None:
@@ -236,7 +239,9 @@ async def _device(asked: Asked) -> Device:
     return device
 
 
-def _not_real(device: Device) -> Device:
+def _made_here(device: Device) -> Device:
+    if device.platform is Platform.LOCAL:
+        raise conflict("the device is one of Home Assistant's registrations; it goes when that does")
     if device.project.kind is ProjectKind.REAL:
         raise conflict(f"the device is one of {device.project.full_name}, which is a real project")
     return device

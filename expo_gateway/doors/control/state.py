@@ -29,7 +29,7 @@ from expo_gateway.emulators.inbox import Capture
 from expo_gateway.errors import StoreUnavailable
 from expo_gateway.journal.entry import Entry
 from expo_gateway.journal.history import Life, entry_of
-from expo_gateway.protocol.device import Device, ProjectKind
+from expo_gateway.protocol.device import Device, Platform, ProjectKind
 from expo_gateway.world import World
 
 VERSION: Final = 1
@@ -244,7 +244,12 @@ async def _put_devices(wanted: Mapping[str, tuple[Device, float | None]], world:
 
 
 async def _emulated_devices(world: World) -> list[Device]:
-    return [device for device in await all_devices(world) if device.project.kind is ProjectKind.EMULATED]
+    """Without local ones: they are Home Assistant's registrations."""
+    return [
+        device
+        for device in await all_devices(world)
+        if device.project.kind is ProjectKind.EMULATED and device.platform is not Platform.LOCAL
+    ]
 
 
 def _set_clock(form: _ClockForm, at: float | None, world: World) -> None:

@@ -14,6 +14,7 @@ from expo_gateway.doors.control import (
     devices,
     document,
     faults,
+    home_assistant,
     runs,
     state,
     waits,
@@ -38,8 +39,8 @@ _OF_EVERY_WORLD: Final = (
 def tables_of(runs_of: Runs | None) -> Tables:
     """`runs_of` None: there are no runs."""
     everywhere = [_routed(operation) for operation in _OF_EVERY_WORLD]
-    of_default = [_routed(operation) for operation in runs.operations(runs_of)] if runs_of is not None else []
-    return Tables(of_default=[*everywhere, *of_default], of_runs=everywhere)
+    only_of_default = (*home_assistant.OPERATIONS, *(runs.operations(runs_of) if runs_of is not None else ()))
+    return Tables(of_default=[*everywhere, *map(_routed, only_of_default)], of_runs=everywhere)
 
 
 def _routed(operation: Operation) -> tuple[Route, Operation]:

@@ -1,0 +1,1 @@
+"""What Home Assistant wants of us: its push relay, its phones' registrations and local push, its services."""
