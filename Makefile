@@ -1,8 +1,9 @@
 # make run     install into .venv (once) and serve; ARGS="--tls --data state" are passed on
-# make test    all tests, with what they need
+# make test    all tests but two slow modules, with what they need
 # make check   format, lint, types
 # make bench   the figures of docs/performance.md; BENCH_ARGS="--quick gzip" chooses
 # make docs    the site, into build/site
+# make test-home-assistant    the slow modules: our relay and local push against Home Assistant core itself
 # make test-clients    published SDKs from their registries; CLIENTS="npm" chooses by name
 #
 # PYTHON=python3.12 chooses the interpreter of a new .venv (3.11 or newer).
@@ -18,13 +19,16 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 NODE_DIRS := $(patsubst %/package.json,%,$(wildcard tests/compat/node/*/package.json examples/*/package.json))
 
-.PHONY: run test check bench docs test-clients debian-packages node-packages home-assistant clean
+.PHONY: run test check bench docs test-clients test-home-assistant debian-packages node-packages home-assistant clean
 
 run: $(VENV)/.installed
 	@$(BIN)/expo-gateway serve $(ARGS)
 
-test: $(VENV)/.installed-test debian-packages node-packages $(VENV)/schemathesis/bin/schemathesis home-assistant
-	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+test: $(VENV)/.installed-test debian-packages node-packages $(VENV)/schemathesis/bin/schemathesis
+	$(BIN)/python -m pytest -n auto -m "not slow" $(PYTEST_ARGS)
+
+test-home-assistant: $(VENV)/.installed-test home-assistant
+	$(BIN)/python -m pytest -m slow tests/compat $(PYTEST_ARGS)
 
 check: $(VENV)/.installed-check
 	$(BIN)/ruff format --check .
