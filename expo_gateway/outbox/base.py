@@ -12,7 +12,7 @@ import msgspec
 from expo_gateway.protocol.ticket import BatchId
 
 
-class NewBatch(msgspec.Struct, frozen=True, kw_only=True):
+class NewBatch(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An accepted request, as it goes into the store."""
 
     batch_id: BatchId

@@ -39,7 +39,7 @@ def project_id_of(full_name: str) -> str:
     return str(uuid5(_PROJECTS, full_name))
 
 
-class Project(Struct, frozen=True, kw_only=True):
+class Project(Struct, frozen=True, kw_only=True, gc=False):
     """What Expo calls a project or an experience; owns devices. Its credentials and limits: see project.py."""
 
     project_id: str
@@ -54,7 +54,8 @@ def made_for(project_id: str) -> Project:
     return Project(project_id=project_id, full_name=f"@emulator/{project_id}")
 
 
-class Device(Struct, frozen=True, kw_only=True):
+# Without gc: tens of thousands of them are kept, and a search for cycles would take a millisecond for each thousand.
+class Device(Struct, frozen=True, kw_only=True, gc=False):
     """An app on a phone: what a push token stands for."""
 
     push_token: str
