@@ -274,6 +274,7 @@ async def open_core(
             captures=captures,
             apns_connections=lambda: providers.apns_connections() + projects.real.apns_connections(),
             channels=home_assistant.channels,
+            channel_messages=home_assistant.messages,
             clock=now,
         )
         exposition = Exposition(sources, workers=share.seat if share is not None else None)

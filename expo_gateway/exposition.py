@@ -52,6 +52,8 @@ class Sources(Struct, frozen=True, kw_only=True):
     apns_connections: Callable[[], int]
     channels: Callable[[], Awaitable[Mapping[str, int]]]
     """Home Assistant's registrations by the status of their channel. StoreUnavailable."""
+    channel_messages: Callable[[], int]
+    """To the channels that are open, since each was opened."""
     clock: Callable[[], float]
 
     def counts(self) -> Counts:
@@ -108,7 +110,8 @@ class Exposition:
         else:
             registry.register(_Processes(self._workers.pids()))
             counts = self._workers.all_counts(counts)
-        registry.register(_Collector(counts, await self._backlog(), await self._channels()))
+        messages = self._sources.channel_messages()
+        registry.register(_Collector(counts, await self._backlog(), await self._channels(), messages))
         encode, content_type = choose_encoder(accept)
         return encode(registry), content_type
 
@@ -141,10 +144,11 @@ def _load() -> None:
 class _Collector:
     """Implements prometheus_client's Collector."""
 
-    def __init__(self, counts: Counts, backlog: Backlog | None, channels: Mapping[str, int]) -> None:
+    def __init__(self, counts: Counts, backlog: Backlog | None, channels: Mapping[str, int], messages: int) -> None:
         self._counts = counts
         self._backlog = backlog
         self._channels = channels
+        self._messages = messages
 
     def collect(self) -> "Iterator[Metric]":
         yield _gauge("build_info", "1; the version is in the label.", ("version",), {(__version__,): 1})
@@ -168,6 +172,8 @@ class _Collector:
         text = "Apps that registered at Home Assistant's doors, by the status of their channel."
         channels = {(status,): count for status, count in self._channels.items()}
         yield _gauge("home_assistant_channels", text, ("status",), channels)
+        text = "Notifications sent to the channels that are open, since each was opened."
+        yield _one("home_assistant_messages", text, self._messages)
         yield _counter("emulator_captures", "Requests that the emulators answered.", (), {(): counts.captures})
 
 

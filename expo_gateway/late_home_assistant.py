@@ -69,6 +69,11 @@ class LateHomeAssistant:
         """Registrations by the status of their channel; none as long as nobody has needed them. StoreUnavailable."""
         return {} if self._parts is None else await self._parts.registrations.statuses()
 
+    def messages(self) -> int:
+        """Sent to the channels that are open, since each was opened."""
+        channels = None if self._parts is None else self._parts.channels
+        return 0 if channels is None else channels.all_messages
+
     async def send(self, request: LocalRequest) -> Outcome:
         if not self._settings.home_assistant.enabled:
             receipt = expo_error("Local push is turned off: home_assistant.enabled is false.")

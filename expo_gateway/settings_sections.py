@@ -231,7 +231,7 @@ class HomeAssistant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         tuple[str, ...],
         Meta(
             description="Where a registration's push_url may lead beside public addresses: host names, hosts with a "
-            "port, or networks like 10.0.0.0/8. In an emulator, where it may lead at all.",
+            "port, or networks like 10.0.0.0/8. In an emulator on the loopback, where it may lead at all.",
             extra={"wanted": "a list of hosts and networks, in the environment with commas between them"},
         ),
     ] = ()

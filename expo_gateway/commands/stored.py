@@ -48,7 +48,10 @@ def _database(data: Path | None, *, make: bool) -> Path:
         raise SettingsError("--data: it is missing; wanted the directory that `expo-gateway serve --data` is given")
     path = data.expanduser() / DATABASE
     if make:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingsError(f"--data: {data} can't be made: {error.strerror}") from error
     elif not path.exists():
         raise SettingsError(
             f"--data: {data} holds no {DATABASE}; wanted the directory that `expo-gateway serve --data` is given. "

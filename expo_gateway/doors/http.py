@@ -57,8 +57,8 @@ _JSON_BEGINS: Final = (b"[", b"{")
 # After these answers the rest of the request may still be under way.
 _UNREAD = (408, 413, 503)
 
-# The id of a webhook is all that it takes to use it.
-_WEBHOOK = re.compile("(/webhook/)[^/]+")
+# The id of a webhook is all that it takes to use it, so it is hidden wherever a mistyped path has it.
+_WEBHOOK = re.compile("(?<=/webhook/)[^/]+|[0-9a-f]{64}", re.IGNORECASE)
 _PUSH_TOKEN = re.compile(r"Expo(nent)?PushToken\[[^\]]*\]?")
 MAX_SHOWN_CHARS = 200
 
@@ -210,7 +210,7 @@ async def respond_text(send: Send, status: int, text: str, *, extra: Headers = (
 
 def shown_path(path: str) -> str:
     """Fit for a log and a terminal, and without what is secret, or was put there by mistake: a push token, a novel."""
-    plain = _WEBHOOK.sub(r"\1...", _PUSH_TOKEN.sub(lambda found: redacted(found[0]), path))
+    plain = _WEBHOOK.sub("...", _PUSH_TOKEN.sub(lambda found: redacted(found[0]), path))
     return quote(plain[:MAX_SHOWN_CHARS], safe="/-_.~:[]…")
 
 

@@ -37,6 +37,7 @@ __all__ = [
     "NewRegistration",
     "PersistentNotification",
     "Registrations",
+    "registration_id",
 ]
 
 # Home Assistant's webhook ids are of 32 random bytes, in hex.
@@ -156,8 +157,7 @@ class Registrations:
         tickets: list[str] = []
         for start in range(0, len(registrations), MAX_RECIPIENTS):
             some = registrations[start : start + MAX_RECIPIENTS]
-            tokens = [await self._push_token(one) for one in some]
-            message = _message(tokens, event, local)
+            message = _message(await self._push_tokens(some), event, local)
             answer = await self._gateway.accept(native_request([message]), body=encode_native([message]))
             accepted = [place for place, error in enumerate(answer.refused) if error is None]
             tickets += [ticket_id(answer.batch_id, place) for place in accepted]
@@ -197,10 +197,12 @@ class Registrations:
         )
         return device.push_token
 
-    async def _push_token(self, registration: HaRegistration) -> str:
-        """Its device's, which is made anew when somebody removed it."""
-        if await self._registry.devices([registration.push_token]):
-            return registration.push_token
+    async def _push_tokens(self, registrations: Sequence[HaRegistration]) -> list[str]:
+        """Their devices', in order; one that somebody removed is made anew."""
+        known = await self._registry.devices([one.push_token for one in registrations])
+        return [one.push_token if one.push_token in known else await self._renewed(one) for one in registrations]
+
+    async def _renewed(self, registration: HaRegistration) -> str:
         token = await self._device(registration.webhook_id, app_id=registration.app_id, now=self._clock())
         await self._store.update_registration(replace(registration, push_token=token))
         return token

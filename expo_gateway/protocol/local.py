@@ -14,7 +14,7 @@ class LocalRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     event: msgspec.Raw
     """`{"message": …, "title"?: …, "data"?: …}`, a JSON object."""
     attempt: int
-    """From 1 on. Only the first one may go through a channel."""
+    """From 1 on. What was offered to a channel once is not again."""
 
 
 def build_local_request(message: PushMessage, device: Device, *, ticket_id: str, attempt: int) -> LocalRequest:

@@ -120,7 +120,7 @@ def why_refused(url: PushUrl, address: str, allowed: Allowed, *, stays_in: bool)
 
 
 def _is_public(address: Address) -> bool:
-    if isinstance(address, IPv6Address) and any(address in tunnel for tunnel in _TUNNELS):
+    if isinstance(address, IPv6Address) and (address.is_site_local or any(address in tunnel for tunnel in _TUNNELS)):
         return False
     # Reserved are among others what IPv4 left over, and translations of it.
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)

@@ -148,6 +148,11 @@ class Channels:
         return len(self._open)
 
     @property
+    def all_messages(self) -> int:
+        """Sent to the channels that are open, since each was opened."""
+        return sum(channel.messages for channel in self._open.values())
+
+    @property
     def waiting(self) -> int:
         """Messages that wait for a confirm."""
         return self._waiting

@@ -1,7 +1,8 @@
 """Local push: through the channel that an app opened to us, else through the cloud that it registered. Exactly once.
 
 The first attempt goes through the channel, if one is open. What nobody confirms is tried again at once, and then the
-cloud is next: our own relay, or the app's own `push_url`. Source: homeassistant/components/mobile_app/notify.py.
+cloud is next: our own relay, or the app's own `push_url`. Who has registered none waits for room in a channel that is
+full. Source: homeassistant/components/mobile_app/notify.py.
 """
 
 import asyncio
@@ -25,14 +26,20 @@ Endpoint = Literal["legacy", "android"]
 THROUGH_CHANNEL: Final = "local"
 """The `provider_id` of what went through a channel."""
 
+NOT_CONNECTED: Final = "NotConnected"
+
 # The next way is taken at once.
 AT_ONCE: Final = Backoff(first_s=0.0)
 # Our choices: so many notifications wait for an answer of a push_url, and so many of one device. One more is tried
 # later: a push_url that hangs must hold up no other device.
 MAX_POSTING: Final = 512
 MAX_POSTING_OF_ONE: Final = 64
+# Our choice: so many tickets are remembered that wait for room in a channel, some 2 MB.
+MAX_TURNED_AWAY: Final = 10_000
 # Our choice: as a phone's own server is out of reach for moments, or for a restart.
 _AGAIN: Final = Backoff(first_s=5.0, cap_s=120.0)
+# Our choice: phones confirm, and servers answer, within moments.
+_ROOM: Final = Backoff(first_s=0.5, cap_s=10.0)
 
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -97,17 +104,24 @@ class LocalProvider:
         self._exact = exact
         self._posting: Counter[str] = Counter()
         """Notifications that wait for an answer of a push_url, by registration id."""
+        self._turned_away: dict[str, None] = {}
+        """Tickets that a full channel did not take, and that have no other way; the oldest first."""
 
     @property
     def emulated(self) -> bool:
         return False
 
     async def send(self, request: LocalRequest) -> Outcome:
-        if self._channels is not None and request.attempt == 1:
-            outcome = await self._through_channel(self._channels, request)
-            if outcome is not None:
-                return outcome
-        return await self._through_cloud(request)
+        is_new = request.attempt == 1 or request.ticket_id in self._turned_away
+        self._turned_away.pop(request.ticket_id, None)
+        if self._channels is None or not is_new:
+            return await self._through_cloud(request)
+        outcome = await self._through_channel(self._channels, request)
+        if outcome is not None:
+            return outcome
+        outcome = await self._through_cloud(request)
+        has_no_cloud = isinstance(outcome, Rejected) and outcome.reason == NOT_CONNECTED
+        return self._turn_away(request) if has_no_cloud and self._channels.is_open(request.registration_id) else outcome
 
     async def close(self) -> None:
         """Connections are the door's."""
@@ -132,6 +146,13 @@ class LocalProvider:
             return Accepted(provider_id=THROUGH_CHANNEL)
         return Unsent(why="nobody confirmed it", receipt=expo_error(_NOT_CONFIRMED), backoff=AT_ONCE)
 
+    def _turn_away(self, request: LocalRequest) -> Unsent:
+        """The channel is full: nothing was offered to it, so that it may be later."""
+        self._turned_away[request.ticket_id] = None
+        if len(self._turned_away) > MAX_TURNED_AWAY:
+            del self._turned_away[next(iter(self._turned_away))]
+        return Unsent(why="too many wait for a confirm already", receipt=expo_error(_NOT_CONFIRMED), backoff=_ROOM)
+
     # -- the cloud --------------------------------------------------------------------------------------------------
 
     async def _through_cloud(self, request: LocalRequest) -> Outcome:
@@ -140,7 +161,7 @@ class LocalProvider:
         except Exception as error:  # the store is away
             return _unsent(f"the registration can't be read: {error}")
         if cloud is None or cloud.push_token is None:
-            return Rejected(reason="NotConnected", status=0, receipt=expo_error(_NOT_CONNECTED))
+            return Rejected(reason=NOT_CONNECTED, status=0, receipt=expo_error(_NOT_CONNECTED))
         endpoint = cloud.endpoint if cloud.push_url is None else self._own_endpoint(cloud.push_url)
         notification = self._notification(request, cloud, push_token=cloud.push_token)
         if endpoint is not None:
@@ -151,7 +172,7 @@ class LocalProvider:
     async def _post(self, request: LocalRequest, push_url: str, body: bytes) -> Outcome:
         posting = self._posting
         if posting[request.registration_id] >= MAX_POSTING_OF_ONE or posting.total() >= MAX_POSTING:
-            return _unsent("too many notifications wait for an answer already")
+            return _unsent("too many notifications wait for an answer already", backoff=_ROOM)
         posting[request.registration_id] += 1
         self._waits(request.ticket_id, True)
         try:
@@ -190,8 +211,8 @@ def _said(status: int, body: Mapping[str, object]) -> Outcome:
     if status in (200, 201, 202):
         message_id = body.get("messageId")
         return Accepted(provider_id=message_id[:200] if isinstance(message_id, str) else "")
-    text = body.get("message") or body.get("errorMessage")
-    message = f"The relay answered {status}: {str(text)[:500] if text else 'no reason was given'}"
+    texts = [text for name in ("message", "errorMessage") if isinstance(text := body.get(name), str) and text]
+    message = f"The relay answered {status}: {texts[0][:500] if texts else 'no reason was given'}"
     if status == 503 and body.get("errorType") == UNAVAILABLE:
         return _unsent(message)
     kind = body.get("errorType")
@@ -209,8 +230,8 @@ _NOT_CONFIRMED: Final = "The device did not confirm the notification, and there 
 _NOT_CONNECTED: Final = "The device is not connected to local push notifications, and has registered no other way."
 
 
-def _unsent(why: str) -> Unsent:
-    return Unsent(why=why, receipt=_refused(why), backoff=_AGAIN)
+def _unsent(why: str, *, backoff: Backoff = _AGAIN) -> Unsent:
+    return Unsent(why=why, receipt=_refused(why), backoff=backoff)
 
 
 def _refused(message: str) -> FailedReceipt:

@@ -9,6 +9,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final
 
@@ -20,6 +21,9 @@ from expo_gateway.providers.fcm_http import HttpAnswer
 
 # Home Assistant's own, for connect and answer together.
 TIMEOUT_S: Final = 10.0
+# Our choice. Threads of their own: a name server that hangs must not take those that Apple's and Google's names are
+# looked up in.
+MAX_LOOK_UPS: Final = 8
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """Host and port -> its addresses. OSError: it has none."""
@@ -66,7 +70,9 @@ class PushUrlClient:
         self._stays_in = stays_in
         self._make_tls = tls
         self._tls: ssl.SSLContext | None = None
-        self._resolve = resolve or _addresses
+        # Its threads end with the client.
+        self._look_ups = ThreadPoolExecutor(MAX_LOOK_UPS, thread_name_prefix="push-url")
+        self._resolve = resolve or self._addresses
         self._timeout_s = timeout_s
 
     async def post(self, url: str, body: bytes) -> Posted | NotPosted | NotAnswered:
@@ -120,6 +126,11 @@ class PushUrlClient:
                 failed = error
         raise failed
 
+    async def _addresses(self, host: str, port: int) -> Sequence[str]:
+        look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(self._look_ups, look_up)
+        return list(dict.fromkeys(str(sockaddr[0]) for _, _, _, _, sockaddr in found))
+
     async def _context(self) -> ssl.SSLContext:
         if self._tls is None:
             self._tls = await asyncio.to_thread(self._make_tls)
@@ -136,11 +147,6 @@ async def _open(address: str, target: PushUrl, tls: ssl.SSLContext | None) -> Fc
         server_hostname=target.host if tls is not None else None,
     )
     return connection
-
-
-async def _addresses(host: str, port: int) -> Sequence[str]:
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(sockaddr[0]) for _, _, _, _, sockaddr in found))
 
 
 def _request(target: PushUrl, body: bytes) -> bytes:

@@ -106,3 +106,12 @@ def test_the_data_directory_may_come_from_the_environment(
 
     assert main(["home-assistant", "token"]) == 0
     assert capsys.readouterr().out.count(".") == 2
+
+
+def test_a_data_directory_that_can_not_be_made_is_an_error_and_no_traceback(terminal: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    terminal.data = tmp_path / "file" / "data"
+    code, said, complained = terminal.run("token")
+
+    assert (code, said) == (2, "")
+    assert "--data" in complained

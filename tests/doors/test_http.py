@@ -219,3 +219,8 @@ async def test_a_route_of_ours_is_found_ahead_of_others_and_keeps_its_name() -> 
 @pytest.mark.parametrize("prefix", ["", "/relay"])
 def test_the_id_of_a_webhook_is_not_shown(prefix: str) -> None:
     assert shown_path(f"{prefix}/api/webhook/{'ab' * 32}") == f"{prefix}/api/webhook/..."
+
+
+@pytest.mark.parametrize("path", ["/api/Webhook", "/api/webhooks", "/relay/webhook", ""])
+def test_nor_is_it_in_a_path_that_is_none_of_ours(path: str) -> None:
+    assert shown_path(f"{path}/{'ab' * 32}") == f"{path}/..."

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 from msgspec import Raw
+from msgspec.structs import replace
 
 from expo_gateway.errors import StoreUnavailable
 from expo_gateway.protocol.local import LocalRequest
 from expo_gateway.protocol.receipt import ReceiptError
-from expo_gateway.providers import local
+from expo_gateway.providers import channels, local
 from expo_gateway.providers.base import Accepted, Outcome, Rejected, Unsent
 from expo_gateway.providers.channels import Channels
 from expo_gateway.providers.local import Cloud, Endpoint, LocalProvider, RelayAnswer
@@ -164,6 +165,53 @@ async def test_where_nobody_can_listen_the_first_attempt_goes_to_the_cloud() -> 
     assert await scene.provider.send(REQUEST) == Accepted(provider_id="p")
 
 
+async def test_who_has_no_cloud_waits_for_room_in_its_channel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channels, "MAX_WAITING_OF_ONE", 1)
+    scene = Scene()
+    scene.cloud = cloud(push_token=None)
+    scene.listen()
+    sending = await scene.under_way()
+    other = replace(REQUEST, ticket_id=TICKET[::-1])
+
+    outcome = await scene.provider.send(other)
+
+    assert isinstance(outcome, Unsent)
+    assert outcome.backoff.first_s > 0
+
+    scene.channels.confirm(PHONE, CONFIRM_ID)
+    assert await sending == Accepted(provider_id="local")
+    scene.is_waiting.clear()
+    again = asyncio.create_task(scene.provider.send(replace(other, attempt=2)))
+    await scene.is_waiting.wait()
+    scene.channels.confirm(PHONE, CONFIRM_ID[::-1])
+    assert await again == Accepted(provider_id="local")
+
+
+async def test_who_has_no_cloud_is_not_told_twice_what_it_did_not_confirm() -> None:
+    scene = Scene()
+    scene.cloud = cloud(push_token=None)
+    scene.listen()
+
+    outcome = await scene.provider.send(SECOND)
+
+    assert isinstance(outcome, Rejected)
+    assert (scene.events, outcome.backoff) == ([], None)
+
+
+async def test_of_those_that_wait_for_room_the_oldest_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channels, "MAX_WAITING_OF_ONE", 0)
+    monkeypatch.setattr(local, "MAX_TURNED_AWAY", 1)
+    scene = Scene()
+    scene.cloud = cloud(push_token=None)
+    scene.listen()
+
+    for ticket in (TICKET, TICKET[::-1]):
+        assert isinstance(await scene.provider.send(replace(REQUEST, ticket_id=ticket)), Unsent)
+
+    assert isinstance(await scene.provider.send(SECOND), Rejected)
+    assert isinstance(await scene.provider.send(replace(SECOND, ticket_id=TICKET[::-1])), Unsent)
+
+
 # -- the cloud --------------------------------------------------------------------------------------------------------
 
 
@@ -219,6 +267,17 @@ async def test_a_store_that_is_away_is_asked_again_later() -> None:
 
     assert isinstance(outcome, Unsent)
     assert outcome.backoff.first_s > 0
+
+
+@pytest.mark.parametrize("said", [{"message": {"a": 1}}, {"message": ""}, {"message": None, "errorMessage": [1]}, {}])
+async def test_a_no_without_a_text_has_no_reason(said: dict[str, object]) -> None:
+    scene = Scene()
+    scene.post_answer = Posted(status=500, body=json.dumps(said).encode())
+
+    outcome = await scene.provider.send(REQUEST)
+
+    assert isinstance(outcome, Rejected)
+    assert outcome.receipt.message == "The relay answered 500: no reason was given"
 
 
 @pytest.mark.parametrize("status", [200, 201, 202])

@@ -1,8 +1,11 @@
 """POSTs to a registration's own push_url, over real sockets."""
 
 import asyncio
+import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -14,7 +17,7 @@ from expo_gateway.providers.push_url import NotAnswered, NotPosted, Posted, Push
 
 ANSWER = b"HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 BODY = b'{"message":"Hello"}'
-SHORT_S = 0.2
+SHORT_S = 0.5
 LOOPBACK = ["127.0.0.0/8"]
 
 
@@ -109,6 +112,28 @@ async def test_what_may_not_be_reached_is_refused_and_nobody_is_connected_to(sta
     assert why in posted.why
     assert "push_url_allow" in posted.why
     assert server.asked == []
+
+
+async def test_a_name_server_that_hangs_holds_up_nobody_elses_look_ups(monkeypatch: pytest.MonkeyPatch) -> None:
+    hangs, may_end = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(1))
+
+    def look_up(*_: object, **__: object) -> list[object]:
+        loop.call_soon_threadsafe(hangs.set)
+        may_end.wait(10.0)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    posting = asyncio.create_task(client(stays_in=False).post("http://hangs.example.com/", BODY))
+    await hangs.wait()
+    try:
+        async with asyncio.timeout(5.0):
+            await asyncio.to_thread(int)
+    finally:
+        may_end.set()
+
+    assert isinstance(await posting, NotPosted)
 
 
 async def test_an_emulator_asks_no_name_server_about_strangers() -> None:

@@ -36,6 +36,8 @@ from expo_gateway.protocol.home_assistant.services import (
 
 # Home Assistant answers with the states that changed, and none of ours does.
 DONE = b"[]"
+# Our choice: a sentence that a log can hold.
+MAX_SHOWN_NAMES = 20
 
 
 class Notes(Protocol):
@@ -132,16 +134,26 @@ class _Door:
 
     async def _notify(self, notification: Notification, devices: Sequence[HaRegistration]) -> Reply:
         """500: some can't be reached at the moment, and the others were notified."""
-        reachable = [one for one in devices if self._registrations.is_reachable(one)]
+        reachable: list[HaRegistration] = []
+        lost: list[str] = []
+        for one in devices:
+            if self._registrations.is_reachable(one):
+                reachable.append(one)
+            else:
+                lost.append(one.device_name)
         if reachable:
             await self._registrations.notify(reachable, notification.event())
-        lost = [one.device_name for one in devices if one not in reachable]
         if lost:
-            return message_reply(500, f"Device(s) {', '.join(lost)} not connected to local push notifications")
+            return message_reply(500, f"Device(s) {_some(lost)} not connected to local push notifications")
         return Reply(body=DONE)
 
     async def _pushable(self) -> list[HaRegistration]:
         return [one for one in await self._registrations.alive() if self._registrations.supports_push(one)]
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - MAX_SHOWN_NAMES
+    return ", ".join(names[:MAX_SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _by_name(devices: Sequence[HaRegistration]) -> Mapping[str, HaRegistration]:

@@ -29,7 +29,7 @@ def new_token(random_bytes: bytes, *, now: float) -> tuple[str, str]:
 
 def digest(token: str) -> bytes:
     """What is kept of it. 256 random bits need no salt and no slow hash: nobody finds them by trying."""
-    return sha256(token.encode(errors="surrogateescape")).digest()
+    return sha256(token.encode(errors="replace")).digest()
 
 
 def _part(part: bytes) -> bytes:

@@ -6,7 +6,7 @@ by `admit`, `refuse`, `opened`, `result`, `failure` and `pushed`. The texts are 
 https://developers.home-assistant.io/docs/api/websocket
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Literal, TypeAlias
@@ -28,6 +28,8 @@ MAX_SUBSCRIPTIONS: Final = 1000
 MAX_ERROR_CHARS: Final = 200
 
 _BROKEN: Final = object()
+# Of `greet`, `admit` and `refuse`.
+_AUTH_BEGINS: Final = b'{"type":"auth_'
 
 
 # -- events ----------------------------------------------------------------------------------------------------------
@@ -129,8 +131,9 @@ class Conversation:
 
     # -- what the client says --
 
-    def receive(self, text: str) -> Sequence[Event]:
-        """What a text frame means. Nothing is expected after End."""
+    def receive(self, text: str) -> Iterable[Event]:
+        """What a text frame means. Nothing is expected after End. Of an array each command is read when the one before
+        it was acted on."""
         if self._phase is _Phase.OVER:
             return ()
         value = _parsed(text) if len(text) <= self.max_chars else _BROKEN
@@ -138,8 +141,7 @@ class Conversation:
             return self._end()
         if self._phase is _Phase.AUTH:
             return self._authenticate(value)
-        commands = value if isinstance(value, list) else [value]
-        return [self._command(command) for command in commands]
+        return map(self._command, value) if isinstance(value, list) else (self._command(value),)
 
     def receive_bytes(self) -> Sequence[Event]:
         """A binary frame: nobody authenticates with one, and there is no binary command."""
@@ -231,9 +233,16 @@ def pushed(subscription: int, event: bytes) -> bytes:
     return b'{"id":%d,"type":"event","event":%s}' % (subscription, event)
 
 
-def joined(frames: Sequence[bytes]) -> bytes:
-    """Several frames as one, for clients that asked for it. A single one stays as it is."""
-    return frames[0] if len(frames) == 1 else b"[" + b",".join(frames) + b"]"
+def joined(frames: Sequence[bytes]) -> Sequence[bytes]:
+    """Several frames as one, for clients that asked for it. A single one stays as it is.
+
+    So does the answer to an authentication: who sends that and the wish in one go reads it before any array.
+    """
+    commands = [frame for frame in frames if not frame.startswith(_AUTH_BEGINS)]
+    if len(commands) < 2:
+        return frames
+    first = [frame for frame in frames if frame.startswith(_AUTH_BEGINS)]
+    return [*first, b"[" + b",".join(commands) + b"]"]
 
 
 # -- what commands are to look like ----------------------------------------------------------------------------------

@@ -220,12 +220,16 @@ async def test_under_granian_local_push_is_refused_with_the_reason() -> None:
 
 async def test_channels_and_answers_are_counted(run: Run) -> None:
     webhook_id = register(run, device_id="counted")
-    async with listening(run, webhook_id):
+    async with listening(run, webhook_id) as socket:
+        assert call(run, "notify/mobile_app_bob_s_phone", {"message": "Hello"}).status_code == 200
+        await socket.heard()
         open_now = run.http.get(f"{run.base_url}/metrics").text
     run.http.post(f"{run.base_url}/api/webhook/{webhook_id}", json={"type": "get_config"})
     text = run.http.get(f"{run.base_url}/metrics").text
 
     assert 'expo_gateway_home_assistant_channels{status="available"} 1.0' in open_now
+    assert "expo_gateway_home_assistant_messages 1.0" in open_now
+    assert "expo_gateway_home_assistant_messages 0.0" in text
     assert 'expo_gateway_home_assistant_channels{status="unavailable"}' in text
     assert 'expo_gateway_requests_total{endpoint="/api/webhook/{webhook_id}",status="200"}' in text
     assert webhook_id not in text

@@ -89,6 +89,16 @@ async def test_a_device_that_can_not_be_reached_is_an_error_and_the_others_are_t
     assert [to for to, _ in await accepted(scene)] == [other.push_token]
 
 
+async def test_of_many_that_can_not_be_reached_some_are_named(scene: Scene) -> None:
+    for number in range(22):
+        await scene.register(device_name=f"phone {number}")
+
+    status, text = await scene.post(f"{NOTIFY}/notify", {"message": "m"})
+
+    assert status == 500
+    assert "phone 19 and 2 more not connected" in orjson.loads(text)["message"]
+
+
 async def test_a_device_that_listens_is_reached_without_a_cloud(scene: Scene) -> None:
     phone = await scene.register()
     async with scene.socket() as socket:

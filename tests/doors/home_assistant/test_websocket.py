@@ -65,6 +65,20 @@ async def test_a_confirmed_notification_has_arrived(scene: Scene) -> None:
         assert await arrived
 
 
+async def test_who_listens_confirms_without_the_store(scene: Scene) -> None:
+    phone = await scene.register()
+    async with scene.socket() as socket:
+        await socket.listen(1, phone, support_confirm=True)
+        arrived = scene.offer(phone, {"message": "Hello"})
+        await socket.heard()
+        await scene.file.close()
+        await socket.say(confirm(2, phone.webhook_id))
+
+        await socket.hears({"id": 2, "type": "result", "success": True, "result": None})
+    assert arrived is not None
+    assert arrived.result() is True
+
+
 async def test_a_confirm_may_come_from_another_connection_of_the_same_user(scene: Scene) -> None:
     phone = await scene.register()
     async with scene.socket() as one, scene.socket() as other:

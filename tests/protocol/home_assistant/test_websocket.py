@@ -123,9 +123,29 @@ def test_subscriptions_of_one_connection_are_bounded() -> None:
     assert json.loads(refused.frame)["error"]["code"] == "not_allowed"
 
 
+def test_an_array_of_commands_is_read_one_by_one_as_each_was_answered() -> None:
+    door = Door()
+    door.talk.admit()
+    door.frames.clear()
+
+    door.hear(json.dumps([{"id": 1, **LISTENS}, {"id": 2, "type": "unsubscribe_events", "subscription": 1}]))
+
+    assert door.frames == [result(1), result(2)]
+
+
 def test_several_messages_become_one_array_and_a_single_one_stays_an_object() -> None:
-    assert json.loads(joined([result(1), result(2)])) == [json.loads(result(1)), json.loads(result(2))]
-    assert joined([result(1)]) == result(1)
+    (both,) = joined([result(1), result(2)])
+
+    assert json.loads(both) == [json.loads(result(1)), json.loads(result(2))]
+    assert joined([result(1)]) == [result(1)]
+
+
+def test_the_answer_to_an_authentication_stays_alone_for_who_asked_for_arrays_in_the_same_breath() -> None:
+    talk = Conversation(ha_version="2026.11.0")
+    admitted = talk.admit()
+
+    assert joined([admitted, result(1)]) == [admitted, result(1)]
+    assert joined([admitted, result(1), result(2)]) == [admitted, b"[" + result(1) + b"," + result(2) + b"]"]
 
 
 def test_messages_coalesce_only_once_the_client_asked_for_it() -> None:
