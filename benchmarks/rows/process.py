@@ -115,8 +115,9 @@ def workers(bench: Bench) -> Found:
 
 
 def _drain(bench: Bench, mock: Mock, data: Path, messages: int, seconds: float, workers: int = 1) -> Sample:
+    pushes = pushes_from_now(mock)  # the first ones go before anybody is served
     with fast_gateway(bench, mock, data, workers=workers) as served:
-        return delivering(bench, served, pushes_from_now(mock), messages=messages, seconds=seconds)
+        return delivering(bench, served, pushes, messages=messages, seconds=seconds)
 
 
 def _best() -> str:
