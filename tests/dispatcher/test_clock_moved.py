@@ -86,10 +86,10 @@ async def test_a_clock_that_goes_back_makes_a_retry_wait_longer(world: World) ->
 
 @pytest.mark.parametrize("life", [{"ttl": 300}, {"expiration": int(START) + 300}])
 async def test_a_message_lapses_while_it_waits_for_a_retry(world: World, life: dict[str, object]) -> None:
-    world.apns.script.append(unsent(60))
+    world.apns.script.append(unsent(90))  # a lease ends after 60
     async with world.running():
         (ticket,) = await world.accept({"to": TOKEN, "body": "x", **life})
-        await until(partial(is_due_at, world, START + 60))
+        await until(partial(is_due_at, world, START + 90))
         await world.pass_time(301)
 
         assert "expired" in (await world.receipt(ticket))["message"]
