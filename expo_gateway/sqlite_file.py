@@ -220,7 +220,7 @@ class SqliteFile:
             return
         size_bytes, self._together_bytes = self._together_bytes, 0
         calls, began_at = self._next_group(), self._clock()
-        values = self._quick.commit([call.op for call in calls], size_bytes=size_bytes) if calls else []
+        values = self._quick.commit([call.op for call in calls], size_bytes=size_bytes) if calls else None
         if values is None:
             self._refused = calls
         else:

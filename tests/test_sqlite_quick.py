@@ -211,3 +211,16 @@ async def test_the_log_is_written_back_though_only_the_loop_commits(file: Sqlite
 
     assert statements.count("COMMIT") < 10
     assert os.stat(f"{path}-wal").st_size < 3 * sqlite_quick.CHECKPOINT_AFTER_BYTES
+
+
+async def test_whose_callers_have_all_gone_is_neither_written_nor_synced(
+    file: SqliteFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(sqlite_quick, "_sync", synced.append)
+    gone = asyncio.create_task(file.write_together(add_notes, "a", size_bytes=1))
+    await asyncio.sleep(0)
+    gone.cancel()
+
+    assert await file.read(all_notes) == []
+    assert synced == []
