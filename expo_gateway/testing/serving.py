@@ -111,14 +111,23 @@ def _served(directory: Path, options: Sequence[str]) -> tuple[Served, IO[bytes] 
         if ready.exists():
             return Served(url=json.loads(ready.read_bytes())["url"], log=log), None
         line, kept = _started(directory, options)
-        try:
-            url = json.loads(line)["url"]
-            ready.write_bytes(line)
-        except (ValueError, KeyError):
+        said = _said(line)
+        if "url" not in said:
             kept.close()
-            said = Served(url="", log=log).last_words()
-            raise CannotStart(f"the gateway did not start: {said or f'no ready line within {START_S:g} s'}") from None
-        return Served(url=url, log=log), kept
+            # Its first line says it before its log does.
+            why = said.get("message") or Served(url="", log=log).last_words() or f"no ready line within {START_S:g} s"
+            raise CannotStart(f"the gateway did not start: {why}")
+        ready.write_bytes(line)
+        return Served(url=said["url"], log=log), kept
+
+
+def _said(line: bytes) -> dict[str, str]:
+    """The first line of a server: the ready line, or why there is none. Empty: nothing of the kind."""
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def _started(directory: Path, options: Sequence[str]) -> tuple[bytes, IO[bytes]]:
